@@ -26,7 +26,9 @@ struct hop_keys {
 };
 
 enum hop_kind {
-	HOP_KEEPALIVE, // empty RR (RFC 3550, PT 201); the relay answers a client's keepalive with one
+	// Empty RR (RFC 3550, PT 201) with 20 zero bytes of extension, so that it is as long as a challenge and the
+	// relay never sends more to an unproven address than came from it. The relay answers a client's with one.
+	HOP_KEEPALIVE,
 	HOP_CHALLENGE, // APP "HUIS" subtype 1, 16 bytes: answer from the address where this arrived
 	HOP_RESPONSE,  // APP "HUIS" subtype 2, the same 16 bytes
 	HOP_PLI,       // RFC 4585 6.3.1: a key frame of stream `ssrc` is needed
@@ -39,7 +41,7 @@ struct hop_message {
 	enum hop_kind kind;
 	uint8_t cookie[HOP_COOKIE_BYTES]; // challenge, response
 	uint32_t ssrc;                    // PLI, NACK: the media stream
-	uint16_t sequences[HOP_NACK_MAX]; // NACK
+	uint16_t sequences[HOP_NACK_MAX]; // NACK, rising
 	size_t sequence_count;
 };
 

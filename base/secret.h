@@ -19,7 +19,7 @@ bool secret_equal(const void *a, const void *b, size_t size);
 
 // Zeroed memory that is not swapped and not in core dumps; wiped by secret_free. NULL without memory.
 void *secret_alloc(size_t size);
-void secret_free(void *bytes, size_t size);
+void secret_free(void *bytes); // NULL is fine
 
 void secret_sha256(const void *bytes, size_t size, uint8_t out[static SECRET_SHA256_BYTES]);
 

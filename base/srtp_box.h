@@ -11,14 +11,13 @@
 enum { SRTP_KEY_BYTES = 32, SRTP_SALT_BYTES = 12, SRTP_MASTER_BYTES = SRTP_KEY_BYTES + SRTP_SALT_BYTES,
        SRTP_RTP_OVERHEAD = 16, SRTP_RTCP_OVERHEAD = 20 };
 
-enum srtp_box_direction { SRTP_BOX_SEND, SRTP_BOX_RECEIVE };
-
 struct srtp_box; // one direction, one SSRC, one master key and salt
 
 // Once per process, before the first context.
 enum err srtp_box_library_init(void) CHECK_RESULT;
 
-struct srtp_box *srtp_box_new(enum srtp_box_direction direction, uint32_t ssrc, const uint8_t master[static SRTP_MASTER_BYTES]);
+// A context either sends or receives: the first call decides. NULL without memory or crypto.
+struct srtp_box *srtp_box_new(uint32_t ssrc, const uint8_t master[static SRTP_MASTER_BYTES]);
 void srtp_box_free(struct srtp_box *box);
 
 // In place. `*size` is the plain size on entry and the protected size on return; the buffer has room for the
