@@ -4,6 +4,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
+built=() # by build_each
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 
@@ -91,6 +92,7 @@ project_files() {
 		done
 	else
 		find . -path ./build -prune -o -type f -print | sed 's|^\./||' | sort | while read -r f; do
+			# shellcheck disable=SC2053 # a pattern
 			for p; do [[ $f == $p ]] && echo "$f" && break; done
 		done
 	fi

@@ -12,6 +12,7 @@ if [ "${IN_ROOT_TEST:-}" != 1 ]; then
 fi
 
 tmp=$(mktemp -d) || exit 1
+# shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	# Deepest mounts first; without one left, nothing but the temporary directory can be deleted.
 	awk -v p="$tmp/" 'index($5, p) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r m; do
@@ -66,8 +67,8 @@ in_root() { "$project/in-root" "$@" >"$tmp/out" 2>"$tmp/err"; }
 out_is() { [ "$(cat "$tmp/out")" = "$1" ]; }
 err_has() { grep -q -- "$1" "$tmp/err"; }
 
-use_cache "$tmp/cache"
-check "the root's path is in the cache directory" test "${root#"$tmp"/cache/huisclos/root-}" != "$root"
+use_cache "$tmp/my cache"
+check "the root's path is in the cache directory" test "${root#"$tmp/my cache"/huisclos/root-}" != "$root"
 make_tiny_root "$root"
 
 # --- what a command sees
@@ -141,7 +142,7 @@ refuses_mount "the root itself is a mount point"
 umount "$root"
 
 mount --bind "$tmp/precious" "$root/victim"
-ln -s "$tmp/cache" "$tmp/link"
+ln -s "$tmp/my cache" "$tmp/link"
 XDG_CACHE_HOME=$tmp/link refuses_mount "the cache directory reached by a symbolic link"
 mount -t tmpfs tmpfs /proc
 in_root --clean
@@ -191,7 +192,7 @@ check "... in one line" test "$(wc -l <"$tmp/err")" = 1
 in_root --help
 check "--help succeeds" test $? = 0
 
-use_cache "$tmp/cache"
+use_cache "$tmp/my cache"
 make_tiny_root "$root"
 chmod 755 "$tmp"
 setpriv --reuid 65534 --regid 65534 --clear-groups env XDG_CACHE_HOME="$XDG_CACHE_HOME" HOME=/nonexistent \
