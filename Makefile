@@ -82,13 +82,20 @@ LINK_cli :=
 
 BINARIES := $(addprefix $(B)/bin/,$(foreach p,$(PROGRAM_NAMES),$(if $(wildcard $(PROGRAM_$(p))),$(p))))
 
-# Tests link the libraries they use, all of them through archives.
-ARCHIVES := $(foreach l,cli engine relay mgmt base,$(B)/lib$(l).a)
+# A test links the libraries of the area in its name (test_relay_x, fuzz_mgmt_y), the client's if it names
+# none, and the fakes of that area: areas may use the same names inside.
+AREAS := base relay mgmt client
+area = $(firstword $(foreach a,$(AREAS),$(if $(findstring _$(a)_,_$(1)_),$(a))) client)
+AREA_base := base
+AREA_relay := relay base
+AREA_mgmt := mgmt base
+AREA_client := cli engine base
+archives = $(foreach l,$(AREA_$(call area,$(1))),$(B)/lib$(l).a)
+links = $(foreach l,$(AREA_$(call area,$(1))),$(LINK_$(l))) $(LINK_base) -lm
+fakes = $(call objects,$(wildcard tests/fake/$(call area,$(1))_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c))
-FAKES := $(call objects,$(wildcard tests/fake/*.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-LINK_ALL := $(LINK_engine) $(LINK_relay) $(LINK_mgmt) $(LINK_base) -lm
 
 .PHONY: all bin tests fuzzers
 all: bin tests
@@ -119,23 +126,26 @@ $(B)/lib$(1).a: $(LIB_$(1))
 endef
 $(foreach l,base relay mgmt engine cli,$(eval $(call archive_rule,$(l))))
 
-$(UNIT_TESTS): $(B)/tests/%: $(B)/obj/tests/unit/%.o $(FAKES) $(ARCHIVES)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $< $(FAKES) -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LINK_ALL) -lcmocka -o $@
+.SECONDEXPANSION:
+link_test = $(CC) $(LDFLAGS) $(1) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call links,$*)
 
-$(TEST_TOOLS): $(B)/tests/%: $(B)/obj/tests/tools/%.o $(ARCHIVES)
+$(UNIT_TESTS): $(B)/tests/%: $(B)/obj/tests/unit/%.o $$(call fakes,$$*) $$(call archives,$$*)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LINK_ALL) -o $@
+	$(call link_test) -lcmocka -o $@
 
-$(FUZZERS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(FAKES) $(ARCHIVES)
+$(TEST_TOOLS): $(B)/tests/%: $(B)/obj/tests/tools/%.o $$(call archives,$$*)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer $< $(FAKES) -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LINK_ALL) -o $@
+	$(call link_test) -o $@
+
+$(FUZZERS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $$(call fakes,$$*) $$(call archives,$$*)
+	@mkdir -p $(@D)
+	$(call link_test,-fsanitize=fuzzer) -o $@
 
 # ---------------------------------------------------------------- run
 
 .PHONY: check demo bench fuzz soak FORCE
 check:
-	@tests/run
+	@PART='$(PART)' tests/run
 
 demo: all
 	@tests/demo/demo
