@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/engine/counters.h"
+
+const char *counters_name(enum counter counter)
+{
+	static const char *const names[COUNTER_COUNT] = {
+#define COUNTER_NAME(name) [COUNTER_##name] = #name,
+		COUNTERS(COUNTER_NAME)
+#undef COUNTER_NAME
+	};
+	return (unsigned)counter < COUNTER_COUNT ? names[counter] : "unknown";
+}
