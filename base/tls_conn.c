@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/tls_conn.h"
 
+#include "base/cursor.h"
 #include "base/log.h"
 #include "base/secret.h"
 
@@ -27,7 +28,8 @@ struct tls_conn {
 	BIO *in, *out; // owned by ssl
 	const struct tls_context *context;
 	uint64_t records; // written under the present key
-	bool is_pin_wrong, is_done;
+	bool is_pin_wrong, is_done, has_seen_pin;
+	uint8_t seen_pin[TOKEN_PIN_BYTES]; // a refused certificate is gone afterwards, its pin is for the message
 	char problem[PROBLEM_MAX];
 };
 
@@ -57,8 +59,8 @@ static int verify_pin(X509_STORE_CTX *store, void *argument)
 	(void)argument;
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls_conn *conn = SSL_get_app_data(ssl);
-	uint8_t pin[TOKEN_PIN_BYTES];
-	if (!certificate_pin(X509_STORE_CTX_get0_cert(store), pin) && tls_pins_contain(&conn->context->pins, pin))
+	conn->has_seen_pin = !certificate_pin(X509_STORE_CTX_get0_cert(store), conn->seen_pin);
+	if (conn->has_seen_pin && tls_pins_contain(&conn->context->pins, conn->seen_pin))
 		return 1;
 	conn->is_pin_wrong = true;
 	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_UNTRUSTED);
@@ -70,10 +72,13 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_s
 {
 	(void)ssl;
 	const struct tls_context *context = argument;
-	for (unsigned i = 0; i + 1 + in[i] <= in_size; i += 1u + in[i]) {
-		if (in[i] == context->alpn[0] && memcmp(in + i + 1, context->alpn + 1, in[i]) == 0) {
-			*out = in + i + 1;
-			*out_size = in[i];
+	struct cursor c = cursor_reader(in, in_size);
+	while (cursor_left(&c) > 0) {
+		size_t size = cursor_read_u8(&c);
+		const uint8_t *name = cursor_read_view(&c, size);
+		if (name && size == context->alpn[0] && memcmp(name, context->alpn + 1, size) == 0) {
+			*out = name;
+			*out_size = (unsigned char)size;
 			return SSL_TLSEXT_ERR_OK;
 		}
 	}
@@ -251,6 +256,7 @@ static enum err classify(const struct tls_conn *conn, int reason)
 	case SSL_R_NO_SUITABLE_KEY_SHARE:
 	case SSL_R_NO_SUITABLE_GROUPS:
 	case SSL_R_NO_APPLICATION_PROTOCOL:
+	case SSL_AD_REASON_OFFSET + SSL_AD_NO_APPLICATION_PROTOCOL:
 	case SSL_R_WRONG_VERSION_NUMBER:
 	case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
 	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
@@ -362,7 +368,10 @@ enum err tls_conn_peer_certificate(struct tls_conn *conn, uint8_t **der, size_t 
 
 enum err tls_conn_peer_pin(struct tls_conn *conn, uint8_t pin[static TOKEN_PIN_BYTES])
 {
-	return certificate_pin(SSL_get0_peer_certificate(conn->ssl), pin);
+	if (!conn->has_seen_pin)
+		return certificate_pin(SSL_get0_peer_certificate(conn->ssl), pin);
+	memcpy(pin, conn->seen_pin, TOKEN_PIN_BYTES);
+	return ERR_OK;
 }
 
 const char *tls_conn_group(const struct tls_conn *conn)
