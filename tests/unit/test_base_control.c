@@ -69,7 +69,7 @@ static void test_messages_refused(void **state)
 static void test_ticket(void **state)
 {
 	(void)state;
-	uint8_t private_key[32], public_key[32], other[32], bytes[TOKEN_TICKET_BYTES];
+	uint8_t private_key[32], public_key[32], other[32], bytes[TOKEN_TICKET_BYTES], again[TOKEN_TICKET_BYTES];
 	struct token_ticket ticket = { .rights = TOKEN_RIGHT_SEND, .issued = 1, .join_before = 2, .rejoin_until = 3 }, out;
 	assert_int_equal(token_ed25519_generate(private_key, public_key), ERR_OK);
 	token_key_id(public_key, ticket.key_id);
@@ -77,7 +77,8 @@ static void test_ticket(void **state)
 	secret_random(&ticket.meeting, sizeof(ticket.meeting));
 	assert_int_equal(token_ticket_sign(&ticket, private_key, bytes), ERR_OK);
 	assert_int_equal(token_ticket_verify(bytes, sizeof(bytes), public_key, &out), ERR_OK);
-	assert_memory_equal(&out, &ticket, sizeof(out));
+	assert_int_equal(token_ticket_sign(&out, private_key, again), ERR_OK);
+	assert_memory_equal(again, bytes, sizeof(bytes)); // Ed25519 is deterministic: equal fields, equal bytes
 	for (size_t i = 0; i < sizeof(bytes); i++) {
 		bytes[i] ^= 4;
 		enum err err = token_ticket_verify(bytes, sizeof(bytes), public_key, &out);
@@ -129,11 +130,13 @@ static void test_links_round_trip(void **state)
 	(void)state;
 	for (int kind = TOKEN_LINK_ENROL; kind <= TOKEN_LINK_MEETING; kind++) {
 		struct token_link link, out;
-		char text[TOKEN_LINK_MAX];
+		char text[TOKEN_LINK_MAX], again[TOKEN_LINK_MAX];
 		fill_link(&link, (enum token_link_kind)kind);
 		assert_int_equal(token_link_emit(&link, text), ERR_OK);
 		assert_int_equal(token_link_parse(text, &out), ERR_OK);
-		assert_memory_equal(&out, &link, sizeof(out));
+		assert_int_equal(out.kind, kind);
+		assert_int_equal(token_link_emit(&out, again), ERR_OK);
+		assert_string_equal(again, text);
 		text[strlen(text) - 1] = '\0';
 		assert_int_equal(token_link_parse(text, &out), ERR_PARSE);
 	}

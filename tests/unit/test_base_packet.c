@@ -69,7 +69,10 @@ static void test_rtp_round_trip_and_shape(void **state)
 	struct packet_rtp rtp;
 	packet_rtp_emit(&example, datagram + PACKET_HEADER_BYTES);
 	assert_int_equal(packet_rtp_parse(datagram, sizeof(datagram), &rtp), ERR_OK);
-	assert_memory_equal(&rtp, &example, sizeof(rtp));
+	uint8_t again[PACKET_RTP_BYTES];
+	packet_rtp_emit(&rtp, again);
+	assert_memory_equal(again, datagram + PACKET_HEADER_BYTES, sizeof(again));
+	assert_true(rtp.ssrc == example.ssrc && rtp.timestamp == example.timestamp && rtp.sequence == example.sequence);
 	assert_int_equal(packet_rtp_parse(datagram, sizeof(datagram) - 1, &rtp), ERR_PARSE);
 	static const uint8_t shaped[] = { 0, 12, 13, 14, 15, 16, 20, 22, 23 }; // bytes with one allowed value
 	for (size_t i = 0; i < sizeof(shaped); i++) {
