@@ -12,7 +12,6 @@ if [ "${IN_ROOT_TEST:-}" != 1 ]; then
 fi
 
 tmp=$(mktemp -d) || exit 1
-# shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	# Deepest mounts first; without one left, nothing but the temporary directory can be deleted.
 	awk -v p="$tmp/" 'index($5, p) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r m; do
