@@ -54,8 +54,9 @@ static enum err parse_gilbert_elliott(char *text, struct impair_link *link)
 	size_t count = 0;
 	char *rest = text, *word;
 	while ((word = strsep(&rest, ":"))) {
-		if (count == 4 || parse_quantity(word, share_units, 1, &value[count++]))
+		if (count == 4 || parse_quantity(word, share_units, 1, &value[count]))
 			return ERR_PARSE;
+		count++;
 	}
 	if (count < 2)
 		return ERR_PARSE;

@@ -28,10 +28,10 @@ probe_from() {
 
 for address in $SERVER $SERVER6; do
 	for protocol in udp tcp; do
-		name="$protocol $([ $address = $SERVER ] && echo IPv4 || echo IPv6)"
-		probe_from 5 plain $protocol $address 50 2 200
+		name="$protocol $([ "$address" = $SERVER ] && echo IPv4 || echo IPv6)"
+		probe_from 5 plain $protocol "$address" 50 2 200
 		lab_json "$name over a plain link: all come back" "$lab/plain.json" '.received == 50 and .duplicates == 0'
-		probe_from 1 delayed $protocol $address 20 10 200
+		probe_from 1 delayed $protocol "$address" 20 10 200
 		lab_json "$name over 20 ms each way: 40 ms round trip, none lost" "$lab/delayed.json" \
 			'.received == 20 and .rtt_p50_ms > 39.9 and .rtt_p50_ms < 48'
 	done
