@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "relay/feedback.h"
+
+#include "relay/forward.h"
+#include "relay/relay.h"
+#include "relay/tcs_session.h"
+
+#include <string.h>
+
+static void drop(struct relay *relay, enum relay_stats_counter reason) { relay_stats_add(&relay->stats, reason, 1); }
+
+void feedback_send(struct relay *relay, const struct member *member, enum hop_path path, const struct hop_message *message)
+{
+	struct flow *flow = member->flow[path];
+	uint8_t *bytes = outbox_own(relay->outbox);
+	size_t size = 0;
+	if (hop_emit(&flow->hop, message, bytes, &size))
+		return;
+	if (path == HOP_PATH_TLS)
+		(void)tcs_session_send_packet(member->session, bytes, size); // counted there
+	else if (flow->has_address)
+		outbox_add(relay->outbox, &flow->address, bytes, size);
+}
+
+// The member of `receiver`'s meeting that sends `ssrc`, and the stream, if it has sent any of it.
+static struct member *find_sender(const struct member *receiver, uint32_t ssrc, struct room_stream **stream)
+{
+	struct member *sender = room_find_index(receiver->room, packet_ssrc_index(ssrc));
+	*stream = sender && sender != receiver ? room_stream_find(sender, packet_ssrc_stream(ssrc)) : NULL;
+	return *stream ? sender : NULL;
+}
+
+static void on_pli(struct relay *relay, struct member *receiver, const struct hop_message *message)
+{
+	struct room_stream *stream;
+	struct member *sender = find_sender(receiver, message->ssrc, &stream);
+	uint64_t now_ns = relay_now_ns(relay);
+	if (!sender) {
+		drop(relay, STATS_feedback_unknown);
+	} else if (stream->pli_ns && now_ns - stream->pli_ns < FEEDBACK_PLI_PAUSE_NS) {
+		drop(relay, STATS_pli_coalesced);
+	} else {
+		stream->pli_ns = now_ns;
+		feedback_send(relay, sender, sender->path, &(struct hop_message){ .kind = HOP_PLI, .ssrc = message->ssrc });
+	}
+}
+
+// One packet of the receiver's allowance.
+static bool may_retransmit(struct member *receiver, uint64_t now_ns)
+{
+	if (receiver->retransmit_ns + FEEDBACK_RETRANSMIT_BURST_NS < now_ns)
+		receiver->retransmit_ns = now_ns - FEEDBACK_RETRANSMIT_BURST_NS;
+	if (receiver->retransmit_ns + FEEDBACK_RETRANSMIT_NS > now_ns)
+		return false;
+	receiver->retransmit_ns += FEEDBACK_RETRANSMIT_NS;
+	return true;
+}
+
+// Several receivers miss the same packet at the same time: the sender is asked once.
+static bool may_ask(struct room_stream *stream, uint16_t sequence, uint64_t now_ns)
+{
+	size_t at = sequence % ROOM_ASKED;
+	if (stream->asked[at].at_ns && stream->asked[at].sequence == sequence &&
+	    now_ns - stream->asked[at].at_ns < FEEDBACK_NACK_PAUSE_NS)
+		return false;
+	stream->asked[at].sequence = sequence;
+	stream->asked[at].at_ns = now_ns;
+	return true;
+}
+
+// A copy, since the history may move before the outbox leaves.
+static void retransmit(struct relay *relay, const struct member *receiver, const uint8_t *packet, size_t size)
+{
+	uint8_t *bytes = outbox_own(relay->outbox);
+	memcpy(bytes, packet, size);
+	if (forward_to(relay, receiver, bytes, size))
+		relay_stats_add(&relay->stats, STATS_media_retransmitted, 1);
+}
+
+static void on_nack(struct relay *relay, struct member *receiver, const struct hop_message *message)
+{
+	struct room_stream *stream;
+	struct member *sender = find_sender(receiver, message->ssrc, &stream);
+	if (!sender) {
+		drop(relay, STATS_feedback_unknown);
+		return;
+	}
+	uint64_t now_ns = relay_now_ns(relay);
+	struct hop_message ask = { .kind = HOP_NACK, .ssrc = message->ssrc };
+	for (size_t i = 0; i < message->sequence_count; i++) {
+		uint16_t sequence = message->sequences[i];
+		size_t size;
+		const uint8_t *bytes = history_get(&stream->history, sequence, &size);
+		if (!bytes && may_ask(stream, sequence, now_ns))
+			ask.sequences[ask.sequence_count++] = sequence;
+		else if (!bytes)
+			drop(relay, STATS_nack_coalesced);
+		else if (!may_retransmit(receiver, now_ns))
+			drop(relay, STATS_nack_rate);
+		else
+			retransmit(relay, receiver, bytes, size);
+	}
+	if (ask.sequence_count > 0)
+		feedback_send(relay, sender, sender->path, &ask);
+}
+
+void feedback_receive(struct relay *relay, struct flow *flow, uint8_t *bytes, size_t size)
+{
+	struct hop_message message;
+	enum err err = hop_parse(&flow->hop, bytes, size, &message);
+	if (err) {
+		drop(relay, err == ERR_REPLAY ? STATS_hop_replayed : STATS_hop_wrong);
+		return;
+	}
+	switch (message.kind) {
+	case HOP_KEEPALIVE:
+		feedback_send(relay, flow->member, flow->path, &message);
+		break;
+	case HOP_PLI:
+		on_pli(relay, flow->member, &message);
+		break;
+	case HOP_NACK:
+		on_nack(relay, flow->member, &message);
+		break;
+	default:
+		drop(relay, STATS_hop_unexpected);
+		break;
+	}
+}

@@ -1,0 +1,43 @@
+// Flows: one entry for each path (UDP, TLS) of each session, found by the handle that every packet carries.
+// An array look-up; the generation in the handle tells former owners of an entry from the present one.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RELAY_FLOW_H
+#define RELAY_FLOW_H
+
+#include "base/hop.h"
+#include "relay/loop.h"
+#include "relay/path_check.h"
+#include "relay/replay.h"
+
+struct member;
+
+struct flow {
+	struct member *member; // NULL: the entry is free
+	enum hop_path path;
+	uint32_t handle; // of type PACKET_MEDIA
+	struct hop hop;  // keys and counters
+	struct replay replay;
+	// UDP only
+	bool has_address; // false until a path challenge was answered
+	struct loop_address address;
+	struct path_check check;
+};
+
+struct flow_table;
+
+struct flow_table *flow_table_new(size_t capacity);
+void flow_table_free(struct flow_table *table); // all flows must be closed
+
+struct flow_options {
+	struct member *member;
+	enum hop_path path;
+	uint32_t index; // the participant's
+	const struct hop_keys *keys;
+};
+// ERR_FULL or ERR_CRYPTO. A pointer stays valid until flow_close; freed entries rest as long as possible.
+enum err flow_open(struct flow_table *table, const struct flow_options *options, struct flow **out) CHECK_RESULT;
+void flow_close(struct flow_table *table, struct flow *flow);
+// By the handle of a packet of either type; NULL if it is nobody's.
+struct flow *flow_find(const struct flow_table *table, uint32_t handle);
+
+#endif

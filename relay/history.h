@@ -1,0 +1,25 @@
+// The last second of one stream as ciphertext, to answer NACKs from: a ring indexed by sequence number that
+// grows to the stream's rate and packet size. SPDX-License-Identifier: Apache-2.0
+#ifndef RELAY_HISTORY_H
+#define RELAY_HISTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HISTORY_SLOTS_MIN = 32, HISTORY_SLOTS_MAX = 1024 };
+#define HISTORY_SPAN_NS 1000000000u
+
+struct history {
+	struct history_slot *slot;
+	uint8_t *bytes;
+	uint32_t slots, stride;
+};
+
+// Keep a copy of a datagram. `budget` is what the sender's streams may still take in memory; without it older
+// packets go earlier.
+void history_put(struct history *history, uint16_t sequence, const uint8_t *bytes, size_t size, uint64_t now_ns, size_t *budget);
+// NULL if it is not there (any more). Valid until the next put.
+const uint8_t *history_get(const struct history *history, uint16_t sequence, size_t *size);
+void history_fini(struct history *history);
+
+#endif

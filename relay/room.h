@@ -1,0 +1,78 @@
+// Rooms: who is in which running meeting, what they announced, and the recent past of their streams.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RELAY_ROOM_H
+#define RELAY_ROOM_H
+
+#include "base/control.h"
+#include "relay/flow.h"
+#include "relay/history.h"
+
+struct tcs_session;
+struct rooms;
+
+enum { ROOM_HISTORY_BYTES = 4 << 20, ROOM_ASKED = 128 };
+
+// One stream as the relay knows it: from the first packet on.
+struct room_stream {
+	uint8_t stream; // low byte of the SSRC
+	struct history history;
+	uint64_t pli_ns; // when its sender was last asked for a key frame
+	struct {
+		uint64_t at_ns;
+		uint16_t sequence;
+	} asked[ROOM_ASKED]; // packets that the sender was lately asked for
+};
+
+struct member {
+	struct room *room;
+	struct tcs_session *session;
+	uint32_t index;
+	struct id participant;
+	uint32_t rights; // enum token_right
+	enum hop_path path; // on which it receives media
+	struct flow *flow[HOP_PATHS];
+	uint8_t *announcement;
+	size_t announcement_size;
+	struct control_streams catalogue;
+	bool is_changed;        // announcement or catalogue not yet told to the others
+	uint64_t told_ns;
+	struct room_stream *stream[CONTROL_STREAMS_MAX];
+	size_t stream_count;
+	size_t history_budget;
+	uint64_t retransmit_ns; // up to which its allowance of retransmissions is used
+};
+
+struct room {
+	struct id meeting, incarnation;
+	uint32_t next_index; // never given twice while the room lives
+	struct member **member; // by rising index
+	size_t count, capacity;
+	struct room *next;
+};
+
+struct room_limits {
+	size_t members_per_room, rooms, members;
+};
+
+struct rooms *rooms_new(const struct room_limits *limits);
+void rooms_free(struct rooms *rooms); // members must have left
+size_t rooms_count(const struct rooms *rooms);
+size_t rooms_member_count(const struct rooms *rooms);
+struct room *rooms_find(const struct rooms *rooms, const struct id *meeting);
+// The rooms one by one; NULL after the last. `previous` NULL: the first.
+struct room *rooms_next(const struct rooms *rooms, const struct room *previous);
+
+// Enter; makes the room if need be. ERR_FULL at a limit.
+enum err rooms_join(struct rooms *rooms, const struct id *meeting, const struct id *participant, struct member **out) CHECK_RESULT;
+// Frees the member, whose flows must be closed, and the room after its last one.
+void rooms_leave(struct rooms *rooms, struct member *member);
+
+struct member *room_find_index(const struct room *room, uint32_t index);
+struct member *room_find_participant(const struct room *room, const struct id *participant);
+enum err room_announce(struct member *member, const uint8_t *bytes, size_t size) CHECK_RESULT;
+// The stream's record, NULL if there is none.
+struct room_stream *room_stream_find(const struct member *member, uint8_t stream);
+// The same, made if need be; NULL beyond CONTROL_STREAMS_MAX or without memory.
+struct room_stream *room_stream_make(struct member *member, uint8_t stream);
+
+#endif

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "relay/tcs_config.h"
+
+#include "relay/loop.h"
+
+#include <stddef.h>
+
+#define AT(field) offsetof(struct tcs_config, field)
+
+const struct option_row tcs_config_rows[] = {
+	{ "listen-address", OPTION_ADDRESS, AT(listen_address), 1, 0, NULL, "::", NULL,
+	  "address of the TCP and UDP ports; :: is every address, IPv4 and IPv6" },
+	{ "listen-port", OPTION_NUMBER, AT(listen_port), 0, 65535, NULL, "443", NULL,
+	  "TCP port of control connections; 0: none, they come through mux-socket" },
+	{ "udp-port", OPTION_NUMBER, AT(udp_port), 0, 65535, NULL, "4443", NULL, "UDP port of media; 0: none, media goes over TLS" },
+	{ "advertised-udp-port", OPTION_NUMBER, AT(advertised_udp_port), 0, 65535, NULL, "0", NULL,
+	  "UDP port that clients are told, where a firewall maps it; 0: udp-port" },
+	{ "mux-socket", OPTION_PATH, AT(mux_socket), 0, 107, NULL, "", NULL,
+	  "UNIX socket on which huisclos-mux passes connections; empty: none" },
+	{ "state-directory", OPTION_PATH, AT(state_directory), 1, 200, NULL, "/var/lib/huisclos/tcs", NULL,
+	  "registration, keys and journal" },
+	{ "control-socket", OPTION_PATH, AT(control_socket), 0, 107, NULL, TCS_CONFIG_CONTROL_SOCKET, NULL,
+	  "UNIX socket for tcsctl; empty: none" },
+	{ "user", OPTION_TEXT, AT(user), 0, 32, NULL, "", NULL, "account to run as once the ports are open; empty: stay" },
+	{ "loop", OPTION_CHOICE, AT(loop), 0, 0, LOOP_CHOICES, "auto", NULL, "how sockets are served; auto: io_uring if allowed" },
+	{ "log-level", OPTION_CHOICE, AT(log_level), 0, 0, "error|warning|notice|info|debug", "info", NULL,
+	  "least urgent messages that are logged" },
+	{ "meetings-max", OPTION_NUMBER, AT(meetings_max), 1, 100000, NULL, "1000", NULL, "meetings at a time" },
+	{ "participants-max", OPTION_NUMBER, AT(participants_max), 1, 100000, NULL, "2000", NULL, "participants in all" },
+	{ "participants-per-meeting-max", OPTION_NUMBER, AT(participants_per_meeting_max), 1, 10000, NULL, "300", NULL,
+	  "participants of one meeting" },
+	{ "connections-per-address-max", OPTION_NUMBER, AT(connections_per_address_max), 1, 100000, NULL, "500", NULL,
+	  "connections of one client address; all of an office behind one NAT count as one" },
+	{ "handshakes-max", OPTION_NUMBER, AT(handshakes_max), 1, 10000, NULL, "256", NULL,
+	  "connections that have not joined yet" },
+};
+const size_t tcs_config_row_count = sizeof(tcs_config_rows) / sizeof(tcs_config_rows[0]);
