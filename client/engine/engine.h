@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "base/token.h"
-#include "client/engine/counters.h"
+#include "client/engine/session_counters.h"
 #include "client/engine/e2ee/announcement.h"
 #include "client/engine/media/media.h"
 
@@ -76,7 +76,7 @@ enum engine_state { ENGINE_CONNECTING, ENGINE_JOINED, ENGINE_RECONNECTING };
 
 enum engine_event_type {
 	ENGINE_EVENT_STATE,       // state; problem says why it reconnects
-	ENGINE_EVENT_TICKET,      // the server let us in; title is known
+	ENGINE_EVENT_TICKET,      // the server let us in; title is known; problem: the meeting could not be remembered
 	ENGINE_EVENT_MEMBER,      // somebody is here, or announced anew
 	ENGINE_EVENT_GONE,
 	ENGINE_EVENT_PATH,        // is_udp
@@ -102,7 +102,7 @@ struct engine_event {
 	double since_ticket_ms; // FIRST_FRAME
 	enum err result;        // ENDED: ERR_OK after engine_session_leave
 	char title[ENGINE_TITLE_MAX + 1];
-	char problem[ENGINE_PROBLEM_MAX]; // STATE, ENDED; empty when all is well
+	char problem[ENGINE_PROBLEM_MAX]; // STATE, TICKET, ENDED; empty when all is well
 };
 
 int engine_session_descriptor(const struct engine_session *session);
@@ -119,12 +119,13 @@ struct engine_statistics {
 	uint8_t run[E2EE_RUN_BYTES];
 	uint64_t capture_epoch_ns;
 	bool is_udp;
+	size_t member_count;  // others who are here
 	uint32_t connections; // how often joined, the first time included
 	double round_trip_ms; // control connection, last; 0: unknown
 	double first_frame_ms; // from the ticket to the first decoded frame; 0: none yet
 	uint64_t packets_sent, bytes_sent;
 	uint64_t packets_received, bytes_received; // media datagrams, before opening
-	struct counters counters;
+	struct session_counters counters;
 	size_t stream_count;
 	struct media_stream_stats streams[ENGINE_STREAMS_MAX];
 };

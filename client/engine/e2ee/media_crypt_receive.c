@@ -91,7 +91,7 @@ void media_crypt_receive_set_self(struct media_crypt_receive *receive, uint32_t 
 
 static void count(struct media_crypt_receive *receive, enum counter counter)
 {
-	counters_add(receive->options.counters, counter, 1);
+	session_counters_add(receive->options.counters, counter, 1);
 }
 
 static struct member *member_at(struct media_crypt_receive *receive, uint32_t index)
@@ -141,9 +141,6 @@ static void leave(struct media_crypt_receive *receive, struct member *member)
 	member->gone_turn = ++receive->turn;
 }
 
-// Hand in again what was held for `index`; what has to wait longer goes back to the end.
-static void release(struct media_crypt_receive *receive, uint32_t index);
-
 enum err media_crypt_receive_member(struct media_crypt_receive *receive, uint32_t index, const struct id *participant,
 				    const uint8_t run[static E2EE_RUN_BYTES])
 {
@@ -167,7 +164,6 @@ enum err media_crypt_receive_member(struct media_crypt_receive *receive, uint32_
 	member->is_used = true;
 	member->is_here = true;
 	member->index = index;
-	release(receive, index);
 	return ERR_OK;
 }
 
@@ -312,7 +308,7 @@ void media_crypt_receive_packet(struct media_crypt_receive *receive, uint8_t *by
 	handle_packet(receive, &packet);
 }
 
-static void release(struct media_crypt_receive *receive, uint32_t index)
+void media_crypt_receive_release(struct media_crypt_receive *receive, uint32_t index, uint64_t now_ms)
 {
 	size_t count_before = receive->held_count, kept = 0;
 	struct held packet;
@@ -323,6 +319,10 @@ static void release(struct media_crypt_receive *receive, uint32_t index)
 		}
 		packet = receive->held[i];
 		receive->held_count = kept; // room at the front: what must be held on goes there
+		if (now_ms - packet.since_ms >= MEDIA_CRYPT_RECEIVE_HOLD_MS) {
+			count(receive, packet.reason);
+			continue;
+		}
 		handle_packet(receive, &packet);
 		kept = receive->held_count;
 	}

@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 #include "base/packet.h"
-#include "client/engine/counters.h"
+#include "client/engine/session_counters.h"
 #include "client/engine/e2ee/e2ee.h"
 
 #include <stddef.h>
@@ -31,7 +31,7 @@ struct media_crypt_receive;
 
 struct media_crypt_receive_options {
 	struct e2ee *e2ee;         // borrowed
-	struct counters *counters; // borrowed
+	struct session_counters *counters; // borrowed
 	// An opened packet, borrowed for the call. `arrival_ns` as it was handed in.
 	void (*on_media)(void *context, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t arrival_ns);
 	void *context;
@@ -42,10 +42,12 @@ void media_crypt_receive_free(struct media_crypt_receive *receive);
 
 // Own index: packets that claim it are dropped.
 void media_crypt_receive_set_self(struct media_crypt_receive *receive, uint32_t index);
-// `participant` at `index` announced `run`. Opens what was held for it. ERR_REPLAY: that run is over;
-// ERR_LIMIT: too many members. Both are counted.
+// `participant` at `index` announced `run`. ERR_REPLAY: that run is over; ERR_LIMIT: too many members. Both are
+// counted.
 enum err media_crypt_receive_member(struct media_crypt_receive *receive, uint32_t index, const struct id *participant,
 				    const uint8_t run[static E2EE_RUN_BYTES]) CHECK_RESULT;
+// Open what was held for the sender at `index`.
+void media_crypt_receive_release(struct media_crypt_receive *receive, uint32_t index, uint64_t now_ms);
 void media_crypt_receive_gone(struct media_crypt_receive *receive, uint32_t index);
 // After a reconnect nobody is anywhere until the relay says so again.
 void media_crypt_receive_forget_indices(struct media_crypt_receive *receive);

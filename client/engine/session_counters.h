@@ -1,7 +1,7 @@
 // What went wrong with a session's packets and messages: each drop has a name and a count.
 // SPDX-License-Identifier: Apache-2.0
-#ifndef CLIENT_ENGINE_COUNTERS_H
-#define CLIENT_ENGINE_COUNTERS_H
+#ifndef CLIENT_ENGINE_SESSION_COUNTERS_H
+#define CLIENT_ENGINE_SESSION_COUNTERS_H
 
 #include <stdint.h>
 
@@ -47,15 +47,15 @@ enum counter {
 	COUNTER_COUNT
 };
 
-struct counters {
+struct session_counters {
 	uint64_t value[COUNTER_COUNT];
 };
 
-static inline void counters_add(struct counters *counters, enum counter counter, uint64_t count)
+static inline void session_counters_add(struct session_counters *counters, enum counter counter, uint64_t count)
 {
 	counters->value[counter] += count;
 }
 
-const char *counters_name(enum counter counter);
+const char *session_counters_name(enum counter counter);
 
 #endif

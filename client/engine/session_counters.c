@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/engine/counters.h"
+#include "client/engine/session_counters.h"
 
-const char *counters_name(enum counter counter)
+const char *session_counters_name(enum counter counter)
 {
 	static const char *const names[COUNTER_COUNT] = {
 #define COUNTER_NAME(name) [COUNTER_##name] = #name,
