@@ -2,6 +2,7 @@
 // It says what came back, so that a test can see whether a server can be made to amplify.
 // SPDX-License-Identifier: Apache-2.0
 #include "base/packet.h"
+#include "tests/tools/pcap.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,13 +21,14 @@ enum { CONNECTIONS_MAX = 1000, BURST = 64, BYTES_MAX = 4096 };
 
 static const char usage_text[] =
 	"usage: blast udp ADDRESS PORT KIND RATE SECONDS SEED          KIND random, media, hop, short; RATE packets/s\n"
+	"       blast udp ADDRESS PORT capture:FILE RATE SECONDS SEED  the datagrams of a capture to that port, in turn\n"
 	"       blast tcp ADDRESS PORT KIND CONNECTIONS SECONDS SEED   KIND random, hello, half-hello, silent\n"
 	"       blast unix PATH - KIND CONNECTIONS SECONDS SEED\n"
 	"       blast seqpacket PATH - KIND CONNECTIONS SECONDS SEED\n"
 	"Prints JSON: sent, bytes_out, bytes_in, connections, refused.\n";
 
-enum kind { KIND_RANDOM, KIND_MEDIA, KIND_HOP, KIND_SHORT, KIND_HELLO, KIND_HALF_HELLO, KIND_SILENT, KINDS };
-static const char *const kind_names[KINDS] = { "random", "media", "hop", "short", "hello", "half-hello", "silent" };
+enum kind { KIND_RANDOM, KIND_MEDIA, KIND_HOP, KIND_SHORT, KIND_HELLO, KIND_HALF_HELLO, KIND_SILENT, KIND_CAPTURE, KINDS };
+static const char *const kind_names[KINDS] = { "random", "media", "hop", "short", "hello", "half-hello", "silent", "capture:" };
 
 struct target {
 	struct sockaddr_storage any;
@@ -39,6 +41,8 @@ struct totals {
 };
 
 static uint64_t random_state;
+static struct pcap capture;
+static uint16_t capture_port; // datagrams to this port are sent again
 
 static uint64_t random_u64(void) // xorshift64*
 {
@@ -98,6 +102,22 @@ static size_t make_hello(uint8_t *bytes)
 	return size;
 }
 
+// The next datagram of the capture to our port; from the start again after the last. 0: there is none.
+static size_t next_captured(uint8_t *bytes)
+{
+	for (int turn = 0; turn < 2; turn++) {
+		struct pcap_datagram datagram;
+		while (pcap_next(&capture, &datagram)) {
+			if (datagram.to_port != capture_port || datagram.size > BYTES_MAX)
+				continue;
+			memcpy(bytes, datagram.payload, datagram.size);
+			return datagram.size;
+		}
+		capture.at = PCAP_HEADER_BYTES;
+	}
+	return 0;
+}
+
 static size_t make(enum kind kind, uint8_t *bytes)
 {
 	size_t size = 1 + random_u64() % 1400;
@@ -116,6 +136,8 @@ static size_t make(enum kind kind, uint8_t *bytes)
 		return 1 + random_u64() % 700;
 	case KIND_SILENT:
 		return 0;
+	case KIND_CAPTURE:
+		return next_captured(bytes);
 	case KIND_RANDOM:
 	case KINDS:
 		break;
@@ -274,13 +296,30 @@ static bool parse_target(char **argv, struct target *out)
 	return inet_pton(AF_INET6, argv[2], &v6->sin6_addr) == 1;
 }
 
-static bool parse_kind(const char *text, enum kind *out)
+static bool open_capture(const char *path, const char *port)
+{
+	uint64_t number;
+	uint8_t bytes[BYTES_MAX];
+	if (!parse_number(port, 65535, &number) || pcap_read(path, &capture)) {
+		fprintf(stderr, "blast: %s: no capture of tcpdump\n", path);
+		return false;
+	}
+	capture_port = (uint16_t)number;
+	if (next_captured(bytes))
+		return true;
+	fprintf(stderr, "blast: %s: no datagram to port %u\n", path, capture_port);
+	return false;
+}
+
+static bool parse_kind(const char *text, const char *port, enum kind *out)
 {
 	for (int i = 0; i < KINDS; i++) {
-		if (strcmp(text, kind_names[i]) == 0) {
-			*out = (enum kind)i;
+		size_t length = strlen(kind_names[i]);
+		*out = (enum kind)i;
+		if (*out == KIND_CAPTURE && strncmp(text, kind_names[i], length) == 0)
+			return open_capture(text + length, port);
+		if (*out != KIND_CAPTURE && strcmp(text, kind_names[i]) == 0)
 			return true;
-		}
 	}
 	return false;
 }
@@ -290,7 +329,7 @@ int main(int argc, char **argv)
 	struct target target;
 	enum kind kind;
 	uint64_t amount, seconds;
-	if (argc != 8 || !parse_target(argv, &target) || !parse_kind(argv[4], &kind) || !parse_number(argv[5], 1000000, &amount) ||
+	if (argc != 8 || !parse_target(argv, &target) || !parse_kind(argv[4], argv[3], &kind) || !parse_number(argv[5], 1000000, &amount) ||
 	    !parse_number(argv[6], 3600, &seconds) || !parse_number(argv[7], UINT64_MAX, &random_state) ||
 	    (target.type != SOCK_DGRAM && amount > CONNECTIONS_MAX)) {
 		fputs(usage_text, stderr);
@@ -302,6 +341,7 @@ int main(int argc, char **argv)
 		blast_datagrams(&target, kind, amount, end_ns, &totals);
 	else
 		blast_connections(&target, kind, amount, end_ns, &totals);
+	pcap_fini(&capture);
 	printf("{\"sent\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"bytes_in\":%" PRIu64 ",\"connections\":%" PRIu64 ",\"refused\":%" PRIu64 "}\n",
 	       totals.sent, totals.bytes_out, totals.bytes_in, totals.connections, totals.refused);
 	return 0;
