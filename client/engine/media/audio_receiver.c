@@ -65,7 +65,6 @@ static void restart(struct audio_receiver *r)
 	r->is_playing = false;
 	r->jumps = 0;
 	r->ready_count = 0;
-	r->delay_ns = 0;
 }
 
 enum err audio_receiver_new(struct tally *tally, struct audio_receiver **out)
@@ -140,7 +139,7 @@ void audio_receiver_insert(struct audio_receiver *r, const struct packet_rtp *rt
 	if (!r->timestamp.is_started || packet.timestamp > r->timestamp.last)
 		unwrap_move(&r->timestamp, packet.timestamp);
 	// What was asked for says nothing about how late packets come by themselves.
-	if (arrival.order != NACK_RECOVERED)
+	if (arrival.order != NACK_RECOVERED || r->delay.updates == 0)
 		delay_update(&r->delay, now_ns, media_ns(packet.timestamp));
 	if (is_late(r, &packet)) {
 		tally_add(r->tally, TALLY_AUDIO_LATE, 1);
@@ -258,10 +257,8 @@ static bool start(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns)
 bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns, int16_t out[static MEDIA_AUDIO_TICK], int64_t *media)
 {
 	memset(out, 0, MEDIA_AUDIO_TICK * sizeof *out);
-	if (r->is_playing && r->made_up > IDLE) {
+	if (r->is_playing && r->made_up > IDLE)
 		r->is_playing = false;
-		r->delay_ns = 0;
-	}
 	if (!r->is_playing && !start(r, now_ns, floor_ns))
 		return false;
 	while (r->ready_count < MEDIA_AUDIO_TICK)
@@ -285,7 +282,7 @@ size_t audio_receiver_missing(struct audio_receiver *r, uint64_t now_ns, uint16_
 
 int64_t audio_receiver_delay_ns(const struct audio_receiver *r)
 {
-	return r->is_playing ? r->delay_ns : 0;
+	return r->is_playing ? r->delay_ns : MEDIA_DELAY_NONE;
 }
 
 const struct arrivals *audio_receiver_arrivals(const struct audio_receiver *r)

@@ -25,13 +25,14 @@ void audio_receiver_free(struct audio_receiver *receiver);
 void audio_receiver_insert(struct audio_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns);
 
 // What of the stream plays at `now`. False: nothing is due (`out` is silence). `*media_ns` is the time of its
-// first sample on the sender's capture clock. `floor_ns`: least delay, so that pictures can keep up.
+// first sample on the sender's capture clock. `floor_ns`: least delay, so that pictures can keep up,
+// or MEDIA_DELAY_NONE.
 bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns, int16_t out[static MEDIA_AUDIO_TICK], int64_t *media_ns);
 
 // Sequence numbers to ask for: only those that can come before their time.
 size_t audio_receiver_missing(struct audio_receiver *r, uint64_t now_ns, uint16_t *out, size_t capacity);
 
-// Local time minus capture clock of what plays; 0 while nothing does.
+// Local time minus capture clock of what plays; MEDIA_DELAY_NONE while nothing does.
 int64_t audio_receiver_delay_ns(const struct audio_receiver *r);
 const struct arrivals *audio_receiver_arrivals(const struct audio_receiver *r);
 // Samples played from packets (FEC copies included), and made up.

@@ -3,6 +3,8 @@
 #ifndef CLIENT_ENGINE_MEDIA_LIMITS_H
 #define CLIENT_ENGINE_MEDIA_LIMITS_H
 
+#include <stdint.h>
+
 enum {
 	LIMIT_PARTICIPANTS = 64,         // remembered at once, those who left included
 	LIMIT_WIDTH = 1920,              // pixels, sent, received and read from files
@@ -27,6 +29,9 @@ enum {
 	MEDIA_VIDEO_CLOCK = 90000,
 	MEDIA_PROBLEM_BYTES = 256,
 };
+
+// Delays are local time minus the sender's capture clock; they may well be negative.
+#define MEDIA_DELAY_NONE INT64_MIN
 
 #define MEDIA_MS 1000000ull      // nanoseconds
 #define MEDIA_SECOND 1000000000ull

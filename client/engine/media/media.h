@@ -58,12 +58,19 @@ struct media_stream_stats {
 	uint64_t frames;                // pictures shown, or 20 ms of audio played from packets
 	uint64_t concealed;             // 20 ms of audio made up, or pictures repeated
 	uint64_t key_frames_requested;
-	double latency_p50_ms, latency_p99_ms; // capture to play-out; clocks of both machines taken as equal
+	double latency_p50_ms, latency_p95_ms, latency_p99_ms; // capture to play-out; clocks of both machines taken as equal
 	double bitrate;                 // bit/s of payload, mean since the first packet
 	uint64_t first_frame_ns;        // CLOCK_REALTIME of the first frame decoded, 0: none
 	uint32_t width, height;
 };
 // At most `capacity` rows; returns how many.
 size_t media_stats(struct media *media, struct media_stream_stats *out, size_t capacity);
+
+struct media_counter {
+	const char *name; // "audio_late": why something was dropped; never NULL, never freed
+	uint64_t count;
+};
+// Every drop has a reason and is counted. At most `capacity` rows; returns how many.
+size_t media_counters(const struct media *media, struct media_counter *out, size_t capacity);
 
 #endif

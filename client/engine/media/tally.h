@@ -24,11 +24,11 @@
 	X(VIDEO_REFUSED, "video_refused")                     /* header: size, profile, superframe */  \
 	X(VIDEO_UNDECODABLE, "video_undecodable")             /* libvpx refused it */                  \
 	X(PICTURE_LATE, "picture_late")                       /* replaced by a newer one before shown */ \
-	X(PICTURE_QUEUE_FULL, "picture_queue_full")           /* decoded too early to be kept */       \
 	X(RECORDING_BEHIND, "recording_behind")               /* disk too slow: not recorded */        \
 	X(RECORDING_STOPPED, "recording_stopped")             /* disk full or failed */                \
 	X(RECORDING_CROWDED, "recording_crowded")             /* two pictures for one place in the file */ \
 	X(PARTICIPANT_LIMIT, "participant_limit")             /* nobody could be forgotten for a newcomer */ \
+	X(NO_MEMORY, "no_memory")                             /* packet of a stream that could not be set up */ \
 	X(CAPTURE_PICTURE_SKIPPED, "capture_picture_skipped") /* own picture not sent: too late */     \
 	X(CAPTURE_AUDIO_SKIPPED, "capture_audio_skipped")     /* own 20 ms not sent: too late */       \
 	X(CAPTURE_FAILED, "capture_failed")                   /* own source or encoder failed */
