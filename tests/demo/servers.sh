@@ -49,7 +49,7 @@ free_port() {
 start() {
 	local name=$1
 	shift
-	"$@" </dev/null >"$state/$name.log" 2>&1 &
+	"$@" </dev/null >"$state/$name.log" 2>&1 8>&- & # without the lock: it may outlive us
 	started=$!
 	echo "$started" >"$state/$name.pid"
 }
