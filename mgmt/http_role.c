@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,15 +22,6 @@ uint64_t http_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void on_log(void *cls, const char *format, va_list arguments)
-{
-	(void)cls;
-	char line[256];
-	vsnprintf(line, sizeof(line), format, arguments);
-	line[strcspn(line, "\n")] = '\0';
-	log_line(LOG_DEBUG, "%s", line);
-}
-
 static enum err start_daemon(struct http *http)
 {
 	const struct MHD_OptionItem options[] = {
@@ -43,9 +33,8 @@ static enum err start_daemon(struct http *http)
 		{MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)http_call_connection, http},
 		{MHD_OPTION_END, 0, NULL},
 	};
-	http->daemon = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-					NULL, NULL, http_call_handle, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-					MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+	http->daemon = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+					http_call_handle, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	if (!http->daemon)
 		log_line(LOG_ERROR, "the HTTP library cannot be started");
 	return http->daemon ? ERR_OK : ERR_NOMEM;
