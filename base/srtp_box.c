@@ -3,6 +3,7 @@
 
 #include <srtp2/srtp.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { REPLAY_WINDOW_PACKETS = 1024 }; // a retransmission may come a second late
@@ -11,9 +12,16 @@ struct srtp_box {
 	srtp_t context;
 };
 
+static srtp_err_status_t library_status;
+
+static void library_init(void) { library_status = srtp_init(); }
+
 enum err srtp_box_library_init(void)
 {
-	return srtp_init() == srtp_err_status_ok ? ERR_OK : ERR_CRYPTO;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	if (pthread_once(&once, library_init) != 0)
+		return ERR_CRYPTO;
+	return library_status == srtp_err_status_ok ? ERR_OK : ERR_CRYPTO;
 }
 
 struct srtp_box *srtp_box_new(uint32_t ssrc, const uint8_t master[static SRTP_MASTER_BYTES])

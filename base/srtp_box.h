@@ -13,7 +13,7 @@ enum { SRTP_KEY_BYTES = 32, SRTP_SALT_BYTES = 12, SRTP_MASTER_BYTES = SRTP_KEY_B
 
 struct srtp_box; // one direction, one SSRC, one master key and salt
 
-// Once per process, before the first context.
+// Before the first context. More calls, also from other threads, do nothing.
 enum err srtp_box_library_init(void) CHECK_RESULT;
 
 // A context either sends or receives: the first call decides. NULL without memory or crypto.
