@@ -74,6 +74,7 @@ enum arrivals_verdict arrivals_accept(struct arrivals *a, uint16_t sequence, siz
 	}
 	if (a->seen[number % ARRIVALS_WINDOW] == number) {
 		tally_add(a->tally, TALLY_DUPLICATE, 1);
+		nack_repeated(&a->nack);
 		return ARRIVALS_DROP;
 	}
 	*out = (struct arrivals_packet){ .number = number, .order = nack_arrived(&a->nack, number, now_ns) };

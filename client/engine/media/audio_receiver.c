@@ -271,9 +271,11 @@ bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floo
 	return true;
 }
 
-size_t audio_receiver_missing(struct audio_receiver *r, uint64_t now_ns, uint16_t *out, size_t capacity)
+size_t audio_receiver_missing(struct audio_receiver *r, uint64_t now_ns, uint64_t rtt_ns, uint16_t *out, size_t capacity)
 {
 	int64_t given_up;
+	if (rtt_ns > 0)
+		nack_set_rtt(&r->arrivals.nack, rtt_ns);
 	// The slack of a packet that is missing now is about the target: with a longer way back it would come too late.
 	if ((int64_t)r->arrivals.nack.rtt_ns > delay_target_ns(&r->delay) + (int64_t)r->arrivals.nack.policy.allowance_ns)
 		capacity = 0;

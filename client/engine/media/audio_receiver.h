@@ -29,8 +29,9 @@ void audio_receiver_insert(struct audio_receiver *r, const struct packet_rtp *rt
 // or MEDIA_DELAY_NONE.
 bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns, int16_t out[static MEDIA_AUDIO_TICK], int64_t *media_ns);
 
-// Sequence numbers to ask for: only those that can come before their time.
-size_t audio_receiver_missing(struct audio_receiver *r, uint64_t now_ns, uint16_t *out, size_t capacity);
+// Sequence numbers to ask for: only those that can come before their time. `rtt_ns`: the way to the sender and
+// back as other streams measured it, 0: unknown.
+size_t audio_receiver_missing(struct audio_receiver *r, uint64_t now_ns, uint64_t rtt_ns, uint16_t *out, size_t capacity);
 
 // Local time minus capture clock of what plays; MEDIA_DELAY_NONE while nothing does.
 int64_t audio_receiver_delay_ns(const struct audio_receiver *r);

@@ -5,6 +5,9 @@
 
 #define RTT_START_NS (60 * MEDIA_MS)
 #define REPEAT_MIN_NS (20 * MEDIA_MS)
+#define REORDER_MAX_NS (100 * MEDIA_MS)
+#define REORDER_STEP_NS (2 * MEDIA_MS) // asked too soon: both the late packet and its copy came
+enum { REORDER_FADE = 1024 };          // in as many packets the allowance falls to a third
 
 void nack_init(struct nack *n, const struct nack_policy *policy)
 {
@@ -15,6 +18,12 @@ static void remove_entry(struct nack *n, size_t at)
 {
 	memmove(&n->entry[at], &n->entry[at + 1], (n->count - at - 1) * sizeof n->entry[0]);
 	n->count--;
+}
+
+static void note_reordering(struct nack *n, uint64_t late_ns)
+{
+	if (late_ns > n->reorder_ns)
+		n->reorder_ns = late_ns < REORDER_MAX_NS ? late_ns : REORDER_MAX_NS;
 }
 
 static enum nack_verdict arrived_behind(struct nack *n, int64_t sequence, uint64_t now_ns)
@@ -29,10 +38,22 @@ static enum nack_verdict arrived_behind(struct nack *n, int64_t sequence, uint64
 			int64_t error = (int64_t)(now_ns - e->asked_ns) - (int64_t)n->rtt_ns;
 			n->rtt_ns = (uint64_t)((int64_t)n->rtt_ns + error / 8);
 		}
+		if (!was_asked)
+			note_reordering(n, now_ns - e->seen_ns);
 		remove_entry(n, i);
 		return was_asked ? NACK_RECOVERED : NACK_REORDERED;
 	}
 	return NACK_REPEATED;
+}
+
+void nack_repeated(struct nack *n)
+{
+	note_reordering(n, (n->reorder_ns > n->policy.allowance_ns ? n->reorder_ns : n->policy.allowance_ns) + REORDER_STEP_NS);
+}
+
+void nack_set_rtt(struct nack *n, uint64_t rtt_ns)
+{
+	n->rtt_ns = rtt_ns;
 }
 
 enum nack_verdict nack_arrived(struct nack *n, int64_t sequence, uint64_t now_ns)
@@ -53,13 +74,14 @@ enum nack_verdict nack_arrived(struct nack *n, int64_t sequence, uint64_t now_ns
 	for (int64_t s = n->highest + 1; s < sequence; s++)
 		n->entry[n->count++] = (struct nack_entry){ .sequence = s, .seen_ns = now_ns };
 	n->highest = sequence;
+	n->reorder_ns -= n->reorder_ns / REORDER_FADE;
 	return NACK_IN_ORDER;
 }
 
 static bool is_due(const struct nack *n, const struct nack_entry *e, uint64_t now_ns)
 {
 	if (e->tries == 0)
-		return now_ns - e->seen_ns >= n->policy.allowance_ns;
+		return now_ns - e->seen_ns >= (n->reorder_ns > n->policy.allowance_ns ? n->reorder_ns : n->policy.allowance_ns);
 	uint64_t repeat = n->rtt_ns + n->rtt_ns / 4;
 	return e->tries < n->policy.tries && now_ns - e->asked_ns >= (repeat > REPEAT_MIN_NS ? repeat : REPEAT_MIN_NS);
 }

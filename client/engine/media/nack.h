@@ -27,6 +27,7 @@ struct nack {
 	int64_t highest; // sequence number that came, unwrapped
 	bool is_started;
 	uint64_t rtt_ns; // from asking to coming, smoothed
+	uint64_t reorder_ns; // how late packets come merely out of order: the allowance is never less
 };
 
 enum nack_verdict {
@@ -39,8 +40,12 @@ enum nack_verdict {
 
 void nack_init(struct nack *n, const struct nack_policy *policy);
 enum nack_verdict nack_arrived(struct nack *n, int64_t sequence, uint64_t now_ns);
+// A duplicate came: perhaps the copy of a packet that was asked for too soon.
+void nack_repeated(struct nack *n);
 // The numbers to ask for now, lowest 16 bits. Those given up are removed: `*given_up` is the highest one, -1 without.
 size_t nack_due(struct nack *n, uint64_t now_ns, uint16_t *out, size_t capacity, int64_t *given_up);
+// The way to the sender and back as another stream of the same sender has measured it.
+void nack_set_rtt(struct nack *n, uint64_t rtt_ns);
 // Nothing before `sequence` is needed any more.
 void nack_forget(struct nack *n, int64_t sequence);
 

@@ -172,8 +172,9 @@ void participant_tick(struct participant *p, uint64_t tick_ns)
 	if (p->is_here) {
 		uint64_t now = timebase_now_ns();
 		has_sound = play_sound(p, tick_ns, samples, &capture_ns);
+		uint64_t rtt = p->video ? video_receiver_rtt_ns(video_player_receiver(p->video)) : 0;
 		if (p->audio)
-			sound_count = audio_receiver_missing(p->audio, now, sound_missing, ASK_MAX);
+			sound_count = audio_receiver_missing(p->audio, now, rtt, sound_missing, ASK_MAX);
 		if (p->video) {
 			struct video_receiver *video = video_player_receiver(p->video);
 			video_player_sync(p->video, p->audio ? audio_receiver_delay_ns(p->audio) : MEDIA_DELAY_NONE);

@@ -135,6 +135,7 @@ static bool is_skipped(struct video_capture *c, uint64_t *number)
 		c->skips = 0;
 		return false;
 	}
+	vp9_sender_hurry(c->vp9);
 	if (y4m_reader_is_stream(c->source) && ++c->skips > SLOW_STREAM_SKIPS) {
 		c->lag += due - *number;
 		*number = due;

@@ -240,6 +240,14 @@ size_t video_receiver_missing(struct video_receiver *r, uint64_t now_ns, uint16_
 	return count;
 }
 
+uint64_t video_receiver_rtt_ns(struct video_receiver *r)
+{
+	pthread_mutex_lock(&r->lock);
+	uint64_t rtt = r->arrivals.recovered > 0 ? r->arrivals.nack.rtt_ns : 0;
+	pthread_mutex_unlock(&r->lock);
+	return rtt;
+}
+
 bool video_receiver_wants_key(struct video_receiver *r, uint64_t now_ns)
 {
 	pthread_mutex_lock(&r->lock);

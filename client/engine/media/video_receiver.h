@@ -38,6 +38,8 @@ typedef void video_receiver_show(void *context, struct picture *picture, int64_t
 uint64_t video_receiver_step(struct video_receiver *r, uint64_t now_ns, int64_t sync_ns, video_receiver_show *show, void *context);
 
 size_t video_receiver_missing(struct video_receiver *r, uint64_t now_ns, uint16_t *out, size_t capacity);
+// The way to the sender and back, as packets that were asked for have shown; 0: not known.
+uint64_t video_receiver_rtt_ns(struct video_receiver *r);
 // Whether to ask for a key frame now; counts as asked.
 bool video_receiver_wants_key(struct video_receiver *r, uint64_t now_ns);
 // Delay that the pictures need for themselves, or MEDIA_DELAY_NONE.

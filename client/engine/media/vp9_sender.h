@@ -21,6 +21,8 @@ void vp9_sender_free(struct vp9_sender *sender);
 // if the encoder made nothing of this picture.
 enum err vp9_sender_encode(struct vp9_sender *sender, uint8_t *i420, uint64_t timestamp, bool wants_key, const uint8_t **frame,
 			   size_t *size, bool *is_key) CHECK_RESULT;
+// Pictures come too late although encoding itself is quick: the machine is busy. Take less of it.
+void vp9_sender_hurry(struct vp9_sender *sender);
 int vp9_sender_speed(const struct vp9_sender *sender);
 
 #endif
