@@ -19,7 +19,10 @@ static const struct api_error link_errors[] = {
 	{ERR_AGAIN, 409, "no_relay", "no relay is registered yet: clients could not pin one (tmmsctl relays add, tcs --enrol)"},
 	{0},
 };
+#define NOT_KNOWN {ERR_DENIED, 403, "denied", "this device or relay is not known here, or was removed"}
+static const struct api_error known_errors[] = {NOT_KNOWN, {0}};
 static const struct api_error ticket_errors[] = {
+	NOT_KNOWN,
 	{ERR_NOT_FOUND, 404, "not_found", "no such meeting"},
 	{ERR_EXPIRED, 410, "ended", "the meeting is over"},
 	{ERR_AGAIN, 503, "no_relay", "no relay is registered"},
@@ -28,6 +31,12 @@ static const struct api_error ticket_errors[] = {
 static const struct api_error meeting_errors[] = {
 	{ERR_NOT_FOUND, 404, "not_found", "no such meeting"},
 	{ERR_EXISTS, 409, "exists", "a meeting of this id exists already"},
+	NOT_KNOWN,
+	{0},
+};
+static const struct api_error end_errors[] = {
+	{ERR_NOT_FOUND, 404, "not_found", "no such meeting"},
+	{ERR_DENIED, 403, "denied", "only the owner may end a meeting"},
 	{0},
 };
 static const struct api_error user_errors[] = {
@@ -60,13 +69,13 @@ static const struct api_route routes[] = {
 	{"GET", "/v1/health", API_ANYONE, api_status_health, NULL},
 	{"POST", "/v1/enrol", API_ANYONE, api_enrol_device, enrol_errors},
 	{"POST", "/v1/relay/enrol", API_ANYONE, api_enrol_relay, enrol_errors},
-	{"GET", "/v1/me", API_CERTIFICATE, api_users_me, NULL},
+	{"GET", "/v1/me", API_CERTIFICATE, api_users_me, known_errors},
 	{"POST", "/v1/meetings", API_CERTIFICATE, api_meetings_create, meeting_errors},
 	{"GET", "/v1/meetings", API_CERTIFICATE, api_meetings_list, meeting_errors},
 	{"POST", "/v1/meetings/*/tickets", API_CERTIFICATE, api_meetings_ticket, ticket_errors},
-	{"POST", "/v1/meetings/*/end", API_CERTIFICATE, api_meetings_end, meeting_errors},
-	{"GET", "/v1/relay/events", API_CERTIFICATE, api_relays_events, relay_errors},
-	{"POST", "/v1/relay/report", API_CERTIFICATE, api_relays_report, relay_errors},
+	{"POST", "/v1/meetings/*/end", API_CERTIFICATE, api_meetings_end, end_errors},
+	{"GET", "/v1/relay/events", API_CERTIFICATE, api_relays_events, known_errors},
+	{"POST", "/v1/relay/report", API_CERTIFICATE, api_relays_report, known_errors},
 	{"GET", "/v1/admin/status", API_ADMIN, api_status_show, NULL},
 	{"GET", "/v1/admin/users", API_ADMIN, api_users_list, user_errors},
 	{"POST", "/v1/admin/users", API_ADMIN, api_users_add, user_errors},

@@ -34,7 +34,7 @@
 	X(COUNTER_TICKETS, "auth_tickets_signed") \
 	X(COUNTER_AUTH_DENIED, "auth_denied") \
 	X(COUNTER_DROP_MESSAGE, "roles_drop_malformed_message") \
-	X(COUNTER_STORE_WRITES, "store_commits") \
+	X(COUNTER_STORE_REQUESTS, "store_requests") \
 	X(COUNTER_STORE_FULL, "store_full") \
 	X(COUNTER_STORE_FAILED, "store_failed") \
 	X(COUNTER_ROLE_RESTARTS, "supervisor_role_restarts")

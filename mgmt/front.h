@@ -4,9 +4,9 @@
 
 #include "base/err.h"
 #include "base/tls_conn.h"
+#include "mgmt/peer.h"
 #include "mgmt/role.h"
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,13 +61,8 @@ void front_conn_new(struct front *front, int fd); // takes the descriptor
 void front_conn_sweep(struct front *front, uint64_t now_ms); // timeouts, freed memory
 void front_conn_close_all(struct front *front);
 
-// front_peer.c
-struct front_peer_net { // one IPv4 address, or one IPv6 /64
-	uint8_t bytes[8];
-};
-struct front_peer_net front_peer_net(const struct sockaddr_storage *address);
-void front_peer_text(const struct sockaddr_storage *address, char *out, size_t size);
+// front_trust.c
 // May the process at the other end of a UNIX socket administer: root, our own user, the configured group?
-bool front_peer_is_trusted(const struct front *front, int fd);
+bool front_trust_is_admin(const struct front *front, int fd);
 
 #endif

@@ -26,7 +26,7 @@ struct front_conn {
 	struct front_tls *context;
 	struct tls_conn *tls;
 	struct handoff peer;
-	struct front_peer_net address;
+	struct peer_net address;
 	uint64_t started_ms, active_ms;
 	bool is_over, is_net_ended, is_http_ended;
 	size_t up_size, up_position;   // plaintext on its way to http
@@ -262,7 +262,7 @@ static void on_http(struct front_watch *watch, uint32_t events)
 		pump(conn);
 }
 
-static size_t count_of(const struct front *front, const struct front_peer_net *address)
+static size_t count_of(const struct front *front, const struct peer_net *address)
 {
 	size_t count = 0;
 	for (const struct front_conn *c = front->conns; c; c = c->next)
@@ -271,7 +271,7 @@ static size_t count_of(const struct front *front, const struct front_peer_net *a
 }
 
 // Is there room for one more?
-static bool is_admitted(const struct front *front, const struct front_peer_net *address)
+static bool is_admitted(const struct front *front, const struct peer_net *address)
 {
 	const struct config *config = front->context->config;
 	bool is_full = front->conn_count >= config->connections_max;
@@ -290,7 +290,7 @@ void front_conn_new(struct front *front, int fd)
 		close(fd);
 		return;
 	}
-	struct front_peer_net net = front_peer_net(&address);
+	struct peer_net net = peer_net(&address);
 	struct front_conn *conn = is_admitted(front, &net) ? calloc(1, sizeof(*conn)) : NULL;
 	if (!conn) {
 		close(fd);
@@ -310,7 +310,7 @@ void front_conn_new(struct front *front, int fd)
 	conn->context->users++;
 	conn->address = net;
 	conn->started_ms = conn->active_ms = front_now_ms();
-	front_peer_text(&address, conn->peer.address, sizeof(conn->peer.address));
+	peer_text(&address, conn->peer.address, sizeof(conn->peer.address));
 	conn->next = front->conns;
 	if (front->conns)
 		front->conns->previous = conn;

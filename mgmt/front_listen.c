@@ -90,7 +90,7 @@ static void on_admin(struct front_watch *watch, uint32_t events)
 	size_t size;
 	for (int i = 0, fd; i < ACCEPT_BURST && (fd = accept_one(front, watch->fd)) >= 0; i++) {
 		counters_add(counters, COUNTER_CONNECTIONS_ADMIN);
-		if (!front_peer_is_trusted(front, fd))
+		if (!front_trust_is_admin(front, fd))
 			counters_add(counters, COUNTER_DROP_ADMIN_DENIED);
 		else if (handoff_emit(&peer, bytes, &size) || channel_send(front->context->peer[ROLE_HTTP], bytes, size, fd))
 			counters_add(counters, COUNTER_DROP_HTTP_BUSY);
@@ -142,7 +142,7 @@ static void on_mux(struct front_watch *watch, uint32_t events)
 	int fd = accept_one(front, watch->fd);
 	if (fd < 0)
 		return;
-	if (!front_peer_is_trusted(front, fd)) {
+	if (!front_trust_is_admin(front, fd)) {
 		counters_add(front->context->counters, COUNTER_DROP_MUX_DENIED);
 		close(fd);
 		return;

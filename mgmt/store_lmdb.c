@@ -81,11 +81,23 @@ static int used_bytes(struct lmdb_store *store, MDB_txn *txn, uint64_t *used, ui
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+// In a transaction of its own: one that writes cannot read the free list.
+static int read_usage(struct lmdb_store *store, uint64_t *used, uint64_t *max)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+	if (rc)
+		return rc;
+	rc = used_bytes(store, txn, used, max);
+	mdb_txn_abort(txn);
+	return rc;
+}
+
 // Room to add? The last tenth is kept for transactions that free space, which need pages themselves.
-static int check_room(struct lmdb_store *store, MDB_txn *txn)
+static int check_room(struct lmdb_store *store)
 {
 	uint64_t used, max;
-	int rc = used_bytes(store, txn, &used, &max);
+	int rc = read_usage(store, &used, &max);
 	if (rc)
 		return rc;
 	bool is_alarming = used >= max / 100 * ALARM_PERCENT;
@@ -110,20 +122,15 @@ static enum err lmdb_begin(struct store *store, enum store_mode mode, struct sto
 	if (!txn)
 		return ERR_NOMEM;
 	txn->txn = (struct store_txn){.store = store, .mode = mode};
-	int rc = mdb_txn_begin(s->env, NULL, mode == STORE_READ ? MDB_RDONLY : 0, &txn->mdb);
-	if (rc)
-		goto fail_begin;
-	if (mode == STORE_GROW)
-		rc = check_room(s, txn->mdb);
-	if (rc)
-		goto fail_room;
+	int rc = mode == STORE_GROW ? check_room(s) : 0;
+	if (!rc)
+		rc = mdb_txn_begin(s->env, NULL, mode == STORE_READ ? MDB_RDONLY : 0, &txn->mdb);
+	if (rc) {
+		free(txn);
+		return failure(rc);
+	}
 	*out = &txn->txn;
 	return ERR_OK;
-fail_room:
-	mdb_txn_abort(txn->mdb);
-fail_begin:
-	free(txn);
-	return failure(rc);
 }
 
 static enum err lmdb_commit(struct store_txn *txn)
@@ -218,15 +225,9 @@ static enum err lmdb_last(struct store_txn *txn, const struct store_key *prefix,
 static enum err lmdb_usage(struct store *store, uint64_t *used, uint64_t *max)
 {
 	struct lmdb_store *s = (struct lmdb_store *)store;
-	MDB_txn *txn;
 	int dead;
 	mdb_reader_check(s->env, &dead); // a tool that was killed while it read would keep old pages from being used again
-	int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
-	if (rc)
-		return failure(rc);
-	rc = used_bytes(s, txn, used, max);
-	mdb_txn_abort(txn);
-	return failure(rc);
+	return failure(read_usage(s, used, max));
 }
 
 static const struct store_ops ops = {

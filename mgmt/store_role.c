@@ -41,7 +41,7 @@ static void send_reply(struct store_role *role, int fd, const struct reply *repl
 
 static void count(struct store_role *role, const struct reply *reply)
 {
-	counters_add(role->context->counters, COUNTER_STORE_WRITES);
+	counters_add(role->context->counters, COUNTER_STORE_REQUESTS);
 	if (reply->err == ERR_FULL)
 		counters_add(role->context->counters, COUNTER_STORE_FULL);
 	else if (reply->err == ERR_IO || reply->err == ERR_CLOSED)

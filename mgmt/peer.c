@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mgmt/front.h"
+#include "mgmt/peer.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
-struct front_peer_net front_peer_net(const struct sockaddr_storage *address)
+struct peer_net peer_net(const struct sockaddr_storage *address)
 {
-	struct front_peer_net net = {0};
+	struct peer_net net = {0};
 	if (address->ss_family == AF_INET) {
 		net.bytes[0] = 4;
 		memcpy(net.bytes + 4, &((const struct sockaddr_in *)address)->sin_addr, 4);
@@ -24,7 +23,7 @@ struct front_peer_net front_peer_net(const struct sockaddr_storage *address)
 	return net;
 }
 
-void front_peer_text(const struct sockaddr_storage *address, char *out, size_t size)
+void peer_text(const struct sockaddr_storage *address, char *out, size_t size)
 {
 	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
 	snprintf(out, size, "unknown");
@@ -34,27 +33,4 @@ void front_peer_text(const struct sockaddr_storage *address, char *out, size_t s
 		inet_ntop(AF_INET, six->sin6_addr.s6_addr + 12, out, (socklen_t)size);
 	else if (address->ss_family == AF_INET6)
 		inet_ntop(AF_INET6, &six->sin6_addr, out, (socklen_t)size);
-}
-
-bool front_peer_is_trusted(const struct front *front, int fd)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return false;
-	if (peer.uid == 0 || peer.uid == front->uid)
-		return true;
-	if (front->group == (gid_t)-1)
-		return false;
-	if (peer.gid == front->group)
-		return true;
-	gid_t groups[256];
-	size = sizeof(groups);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
-		return false;
-	for (size_t i = 0; i < size / sizeof(gid_t); i++) {
-		if (groups[i] == front->group)
-			return true;
-	}
-	return false;
 }
