@@ -132,6 +132,7 @@ void path_check_foreign(struct relay *relay, struct flow *flow, const struct loo
 		respond(relay, flow, from, &message, header.counter);
 		return;
 	}
-	relay_stats_add(&relay->stats, STATS_address_foreign, 1);
+	if (flow->has_address) // else it is how every UDP path begins
+		relay_stats_add(&relay->stats, STATS_address_foreign, 1);
 	challenge(relay, flow, from, size);
 }
