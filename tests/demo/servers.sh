@@ -88,6 +88,14 @@ write_configurations() {
 		public-port = $port
 		store-size = 67108864
 	END
+	cat >"$state/mux.conf" <<-END
+		listen-address = 127.0.0.1
+		listen-port = $port
+		tmms-name = $mgmt_name
+		tmms-socket = $PWD/$state/tmms.mux
+		tcs-name = $relay_name
+		tcs-socket = $PWD/$state/tcs.mux
+	END
 	cat >"$state/tcs.conf" <<-END
 		listen-address = 127.0.0.1
 		listen-port = 0
@@ -106,10 +114,9 @@ start_servers() {
 	write_configurations
 	start tmms "$bin/tmms" --config "$state/tmms.conf"
 	wait_for 20 "tmms" "$state/tmms.log" "$started" ctl_tmms status
-	start mux "$bin/huisclos-mux" --listen "127.0.0.1:$port" --route "$mgmt_name=$PWD/$state/tmms.mux" \
-		--route "$relay_name=$PWD/$state/tcs.mux"
+	start mux "$bin/huisclos-mux" --config "$state/mux.conf"
 	wait_for 10 "huisclos-mux" "$state/mux.log" "$started" grep -q "$(printf ':%04X ' "$port")" /proc/net/tcp
-	link=$(ctl_tmms relays add "$relay_name" 127.0.0.1 "$port" 2>"$state/error") || fail "tmmsctl relays add failed:" "$state/error"
+	link=$(ctl_tmms relays add "$relay_name" --address 127.0.0.1 --port "$port" 2>"$state/error") || fail "tmmsctl relays add failed:" "$state/error"
 	"$bin/tcs" --config "$state/tcs.conf" --enrol "$link" >"$state/enrol.log" 2>&1 || fail "tcs --enrol failed:" "$state/enrol.log"
 	start tcs "$bin/tcs" --config "$state/tcs.conf"
 	wait_for 20 "tcs" "$state/tcs.log" "$started" is_relay_ready
@@ -133,9 +140,9 @@ server_processes() {
 
 # enrol NAME: a user of the server, and a client home of that user.
 enrol() {
-	local user link
-	user=$(ctl_tmms users add "$1" --json 2>"$state/error" | jq -r .user) || fail "tmmsctl users add failed:" "$state/error"
-	link=$(ctl_tmms users enrol "$user" 2>"$state/error") || fail "tmmsctl users enrol failed:" "$state/error"
+	local link
+	ctl_tmms users add "$1" >"$state/error" 2>&1 || fail "tmmsctl users add failed:" "$state/error"
+	link=$(ctl_tmms users enrol "$1" 2>"$state/error") || fail "tmmsctl users enrol failed:" "$state/error"
 	client "$1" enrol "$link" >"$state/error" 2>&1 || fail "tcc-cli enrol failed:" "$state/error"
 }
 
