@@ -11,10 +11,10 @@
 #include <string.h>
 
 enum { DECODER_COMPLEXITY = 5 }; // from 5 on libopus conceals with its neural network, where built with it
-static const double in_time = 0.97;
+static const double in_time = 0.95;
 #define TARGET_LEAST_NS (20 * (int64_t)MEDIA_MS)
-#define TARGET_START_NS (30 * (int64_t)MEDIA_MS)
-#define LONGER_BELOW_NS (8 * (int64_t)MEDIA_MS)  // delay is raised when it is so much too small,
+#define TARGET_START_NS (35 * (int64_t)MEDIA_MS)
+#define LONGER_BELOW_NS (3 * (int64_t)MEDIA_MS)   // delay is raised when it is so much too small,
 #define SHORTER_ABOVE_NS (30 * (int64_t)MEDIA_MS) // lowered when so much too large
 #define DELAY_MAX_NS (500 * (int64_t)MEDIA_MS)    // above the base, whatever anybody asks for
 enum {
@@ -203,7 +203,7 @@ static void play_gap(struct audio_receiver *r, const struct audio_packet *follow
 {
 	int64_t gap = following ? following->timestamp - r->next : MEDIA_AUDIO_FRAME;
 	// Nothing there and the delay is to grow anyway: let it grow now, while there is nothing to play.
-	if (!following && delay_ns + LONGER_BELOW_NS < wanted_ns && r->held < HOLD_MAX) {
+	if (!following && delay_ns < wanted_ns && r->held < HOLD_MAX) {
 		r->held += MEDIA_AUDIO_TICK;
 		make_up(r, MEDIA_AUDIO_TICK);
 		return;

@@ -9,6 +9,8 @@
 static const double forget = 0.998;
 // The start value weighs as much as this many packets.
 static const double start_weight = 30;
+// The next packet may be a little later than those seen.
+#define MARGIN_NS (5 * (int64_t)MEDIA_MS)
 
 static int bucket_of(int64_t late_ns)
 {
@@ -64,6 +66,6 @@ int64_t delay_target_ns(const struct delay *d)
 		if (below >= wanted)
 			break;
 	}
-	int64_t target = (bucket + 1) * DELAY_BUCKET_MS * (int64_t)MEDIA_MS;
+	int64_t target = (bucket + 1) * DELAY_BUCKET_MS * (int64_t)MEDIA_MS + MARGIN_NS;
 	return target > d->least_ns ? target : d->least_ns;
 }

@@ -20,7 +20,7 @@ struct delay {
 	uint64_t updates;
 };
 
-// Until packets have told better the target is `start_ns`.
+// Until packets have told better they count as up to `start_ns` late.
 void delay_init(struct delay *d, double part, int64_t least_ns, int64_t start_ns);
 // `media_ns`: the packet's time on the sender's capture clock.
 void delay_update(struct delay *d, uint64_t arrival_ns, int64_t media_ns);
