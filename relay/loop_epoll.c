@@ -187,6 +187,8 @@ static void stream_output(struct loop_stream *stream)
 
 static void stream_finish(struct loop_stream *stream)
 {
+	if (stream->is_finishing)
+		return;
 	stream->is_finishing = true;
 	stream_output(stream);
 }

@@ -19,6 +19,7 @@
 
 enum { ENTRIES = 512, COMPLETIONS = 8192,
        DATAGRAM_GROUP = 0, DATAGRAM_BUFFERS = 1024, DATAGRAM_BUFFER_BYTES = 2048, CONTROL_IN_BYTES = 128,
+       NAME_BYTES = 32, // of a source address, rounded up so that the control data behind it is aligned
        STREAM_GROUP = 1, STREAM_BUFFERS = 128, STREAM_BUFFER_BYTES = 16384 };
 
 // The low bits of user_data tell which operation of the object has completed.
@@ -153,7 +154,7 @@ static enum err uring_open(const struct loop_handlers *handlers, struct loop **o
 	loop->datagrams = -1;
 	loop->timer_ns = UINT64_MAX;
 	loop->now_ns = loop_clock_ns(CLOCK_MONOTONIC);
-	loop->shape = (struct msghdr){ .msg_namelen = sizeof(struct sockaddr_in6), .msg_controllen = CONTROL_IN_BYTES };
+	loop->shape = (struct msghdr){ .msg_namelen = NAME_BYTES, .msg_controllen = CONTROL_IN_BYTES };
 	enum err err = ring_open(&loop->ring, ENTRIES, COMPLETIONS);
 	if (err) {
 		free(loop);
@@ -308,6 +309,8 @@ static void stream_output(struct loop_stream *stream)
 
 static void stream_finish(struct loop_stream *stream)
 {
+	if (stream->is_finishing)
+		return;
 	stream->is_finishing = true;
 	stream_output(stream);
 }
@@ -342,7 +345,7 @@ static void stream_broken(struct loop_stream *stream)
 
 static void stream_write(struct loop_stream *stream)
 {
-	if (stream->is_broken || stream->is_dead)
+	if (stream->is_broken || stream->is_dead || stream->is_sending)
 		return;
 	if (stream->start == stream->end) {
 		stream->start = 0;

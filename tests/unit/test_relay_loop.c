@@ -1,0 +1,301 @@
+// Both real loops on loopback, by the same test: datagrams in bursts over IPv4 and IPv6, a stream with
+// back-pressure, a timer, a readable descriptor. SPDX-License-Identifier: Apache-2.0
+#include "relay/loop.h"
+
+#include "base/log.h"
+#include "relay/relay_address.h"
+#include "relay/relay_socket.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { BURST = 100, STREAM_BYTES = 3 << 20, ECHO_MAX = 1 << 16 };
+
+// The server's side: everything is sent back.
+struct server {
+	struct loop *loop;
+	int udp, tcp, stop[2];
+	struct sockaddr_in6 udp_at, tcp_at;
+	struct loop_stream *stream;
+	uint8_t *echo;
+	size_t echo_start, echo_end;
+	size_t datagrams, timers, wake_ups, oldest_ns;
+	bool is_closed, has_local, is_v4_seen, is_v6_seen;
+	uint64_t timer_set_ns, timer_late_ns;
+	bool is_client_done; // the thread's verdict
+};
+
+static void on_datagrams(void *context, struct loop_datagram *datagrams, size_t count)
+{
+	struct server *server = context;
+	struct loop_outgoing out[LOOP_BATCH];
+	uint64_t now_ns = server->loop->ops->clock_ns(server->loop);
+	for (size_t i = 0; i < count; i++) {
+		out[i] = (struct loop_outgoing){ .to = datagrams[i].from, .bytes = datagrams[i].bytes, .size = datagrams[i].size };
+		uint64_t age_ns = now_ns - datagrams[i].received_ns;
+		server->oldest_ns = age_ns > server->oldest_ns ? age_ns : server->oldest_ns;
+		server->has_local = !IN6_IS_ADDR_UNSPECIFIED(&datagrams[i].from.local);
+		if (IN6_IS_ADDR_V4MAPPED(&datagrams[i].from.peer.sin6_addr))
+			server->is_v4_seen = true;
+		else
+			server->is_v6_seen = true;
+	}
+	server->datagrams += count;
+	assert_int_equal(server->loop->ops->send(server->loop, out, count), count);
+}
+
+static void on_received(void *context, const uint8_t *bytes, size_t size)
+{
+	struct server *server = context;
+	memcpy(server->echo + server->echo_end, bytes, size);
+	server->echo_end += size;
+	server->loop->ops->stream_output(server->stream);
+}
+
+static size_t on_output(void *context, uint8_t *bytes, size_t capacity)
+{
+	struct server *server = context;
+	size_t left = server->echo_end - server->echo_start, size = left < capacity ? left : capacity;
+	memcpy(bytes, server->echo + server->echo_start, size);
+	server->echo_start += size;
+	if (server->echo_start == STREAM_BYTES)
+		server->loop->ops->stream_finish(server->stream);
+	return size;
+}
+
+static void on_closed(void *context)
+{
+	struct server *server = context;
+	server->is_closed = true;
+	server->loop->ops->stream_close(server->stream);
+}
+
+static void on_accept(void *context, int descriptor)
+{
+	static const struct loop_stream_handlers handlers = { on_received, on_output, on_closed };
+	struct server *server = context;
+	struct sockaddr_in6 peer;
+	assert_int_equal(relay_socket_prepare_stream(descriptor, &peer), ERR_OK);
+	assert_int_equal(server->loop->ops->stream_open(server->loop, descriptor, &handlers, server, &server->stream), ERR_OK);
+}
+
+static void on_readable(void *context, int descriptor)
+{
+	struct server *server = context;
+	uint8_t byte;
+	assert_int_equal(descriptor, server->stop[0]);
+	assert_int_equal(read(descriptor, &byte, 1), 1);
+	server->loop->ops->unwatch(server->loop, descriptor);
+	server->loop->ops->stop(server->loop);
+}
+
+static void on_timer(void *context)
+{
+	struct server *server = context;
+	uint64_t now_ns = server->loop->ops->now_ns(server->loop);
+	server->timer_late_ns = now_ns - server->timer_set_ns;
+	server->timers++;
+	server->timer_set_ns = now_ns + 20000000u;
+	server->loop->ops->set_timer(server->loop, server->timer_set_ns);
+}
+
+static void on_wake_end(void *context) { ((struct server *)context)->wake_ups++; }
+
+// ---------------------------------------------------------------- the client's side, on a thread of its own
+
+static int dial(int type, const struct sockaddr_in6 *at)
+{
+	struct timeval patience = { .tv_sec = 5 };
+	int s = socket(AF_INET6, type, 0);
+	if (s >= 0 && (setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
+		       connect(s, (const struct sockaddr *)at, sizeof(*at)) != 0))
+		return -1;
+	return s;
+}
+
+static bool burst(const struct sockaddr_in6 *at)
+{
+	int s = dial(SOCK_DGRAM, at);
+	uint8_t bytes[1200], seen[BURST] = { 0 };
+	size_t count = 0;
+	for (size_t i = 0; i < BURST; i++) {
+		memset(bytes, (int)i, sizeof(bytes));
+		if (send(s, bytes, 100 + i * 11, 0) != (ssize_t)(100 + i * 11))
+			return false;
+	}
+	while (count < BURST) {
+		ssize_t got = recv(s, bytes, sizeof(bytes), 0);
+		size_t i = bytes[0];
+		if (got < 0 || i >= BURST || seen[i] || (size_t)got != 100 + i * 11 || bytes[got - 1] != i)
+			return false;
+		seen[i] = 1;
+		count++;
+	}
+	close(s);
+	return true;
+}
+
+static uint8_t pattern(size_t at) { return (uint8_t)(at * 7 + at / 1000); }
+
+// All is sent before anything is read, so the server has to wait for us.
+static bool stream(const struct sockaddr_in6 *at)
+{
+	static uint8_t bytes[65536];
+	int s = dial(SOCK_STREAM, at);
+	size_t sent = 0, got = 0;
+	bool is_slow = true;
+	while (got < STREAM_BYTES) {
+		struct pollfd p = { .fd = s, .events = (short)(POLLIN | (sent < STREAM_BYTES ? POLLOUT : 0)) };
+		if (poll(&p, 1, 5000) != 1)
+			return false;
+		if (sent < STREAM_BYTES && p.revents & POLLOUT) {
+			size_t n = STREAM_BYTES - sent < sizeof(bytes) ? STREAM_BYTES - sent : sizeof(bytes);
+			for (size_t i = 0; i < n; i++)
+				bytes[i] = pattern(sent + i);
+			ssize_t done = send(s, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+			sent += done > 0 ? (size_t)done : 0;
+			if (sent < STREAM_BYTES / 2)
+				continue;
+		}
+		if (is_slow) {
+			is_slow = false;
+			usleep(200000);
+		}
+		ssize_t n = recv(s, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n == 0)
+			return false;
+		for (ssize_t i = 0; i < n; i++) {
+			if (bytes[i] != pattern(got + (size_t)i))
+				return false;
+		}
+		got += n > 0 ? (size_t)n : 0;
+	}
+	bool is_ended = recv(s, bytes, 1, 0) == 0; // stream_finish
+	close(s);
+	return is_ended;
+}
+
+static void *client(void *context)
+{
+	struct server *server = context;
+	struct sockaddr_in6 v4 = server->udp_at, v6 = server->udp_at;
+	(void)!relay_address_parse("127.0.0.1", ntohs(server->udp_at.sin6_port), &v4);
+	(void)!relay_address_parse("::1", ntohs(server->udp_at.sin6_port), &v6);
+	server->tcp_at.sin6_addr = v4.sin6_addr;
+	server->is_client_done = burst(&v4) && burst(&v6) && stream(&server->tcp_at);
+	usleep(100000);
+	(void)!write(server->stop[1], "x", 1);
+	return NULL;
+}
+
+static void serve(const struct loop_ops *ops)
+{
+	struct server server = { .echo = calloc(1, STREAM_BYTES + ECHO_MAX) };
+	struct loop_handlers handlers = { on_datagrams, on_accept, on_readable, on_timer, on_wake_end, &server };
+	char problem[RELAY_SOCKET_PROBLEM_MAX];
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	socklen_t size = sizeof(any);
+	pthread_t thread;
+	assert_int_equal(ops->open(&handlers, &server.loop), ERR_OK);
+	assert_int_equal(relay_socket_udp(&any, &server.udp, problem), ERR_OK);
+	assert_int_equal(relay_socket_tcp(&any, &server.tcp, problem), ERR_OK);
+	assert_int_equal(getsockname(server.udp, (struct sockaddr *)&server.udp_at, &size), 0);
+	assert_int_equal(getsockname(server.tcp, (struct sockaddr *)&server.tcp_at, &size), 0);
+	assert_int_equal(pipe(server.stop), 0);
+	assert_int_equal(ops->watch_datagrams(server.loop, server.udp), ERR_OK);
+	assert_int_equal(ops->watch_listener(server.loop, server.tcp), ERR_OK);
+	assert_int_equal(ops->watch_readable(server.loop, server.stop[0]), ERR_OK);
+	server.timer_set_ns = ops->now_ns(server.loop);
+	ops->set_timer(server.loop, server.timer_set_ns);
+	assert_int_equal(pthread_create(&thread, NULL, client, &server), 0);
+	assert_int_equal(ops->run(server.loop), ERR_OK);
+	pthread_join(thread, NULL);
+	ops->close(server.loop);
+
+	assert_true(server.is_client_done);
+	assert_int_equal(server.datagrams, 2 * BURST);
+	assert_true(server.is_v4_seen && server.is_v6_seen && server.has_local);
+	assert_true(server.oldest_ns > 0 && server.oldest_ns < 5000000000u); // the kernel's time stamp, and a sane one
+	assert_true(server.is_closed);
+	assert_true(server.timers >= 5);
+	close(server.udp);
+	close(server.tcp);
+	close(server.stop[0]);
+	close(server.stop[1]);
+	free(server.echo);
+}
+
+static void epoll_serves(void **state)
+{
+	(void)state;
+	serve(&loop_epoll_ops);
+}
+
+static void io_uring_serves(void **state)
+{
+	(void)state;
+	struct loop *loop = NULL;
+	struct loop_handlers none = { 0 };
+	if (loop_uring_ops.open(&none, &loop)) {
+		print_message("io_uring is not allowed here\n");
+		skip();
+	}
+	loop_uring_ops.close(loop);
+	serve(&loop_uring_ops);
+}
+
+static void ports_that_are_taken_are_named(void **state)
+{
+	(void)state;
+	struct sockaddr_in6 at;
+	char problem[RELAY_SOCKET_PROBLEM_MAX] = "";
+	int first, second;
+	socklen_t size = sizeof(at);
+	assert_int_equal(relay_address_parse("127.0.0.1", 0, &at), ERR_OK);
+	assert_int_equal(relay_socket_tcp(&at, &first, problem), ERR_OK);
+	assert_int_equal(getsockname(first, (struct sockaddr *)&at, &size), 0);
+	assert_int_equal(relay_socket_tcp(&at, &second, problem), ERR_IO);
+	assert_non_null(strstr(problem, "cannot open TCP port 127.0.0.1:"));
+	assert_non_null(strstr(problem, "Address already in use"));
+	close(first);
+	assert_int_equal(relay_socket_unix("/nonexistent/x.sock", SOCK_STREAM, &first, problem), ERR_IO);
+	assert_non_null(strstr(problem, "/nonexistent/x.sock"));
+}
+
+static void only_a_stale_socket_is_replaced(void **state)
+{
+	(void)state;
+	char path[64], problem[RELAY_SOCKET_PROBLEM_MAX];
+	int first, second;
+	snprintf(path, sizeof(path), "/tmp/relay-loop-%d.sock", (int)getpid());
+	assert_int_equal(relay_socket_unix(path, SOCK_STREAM, &first, problem), ERR_OK);
+	assert_int_equal(relay_socket_unix(path, SOCK_STREAM, &second, problem), ERR_IO); // alive
+	close(first);
+	assert_int_equal(relay_socket_unix(path, SOCK_STREAM, &second, problem), ERR_OK);
+	close(second);
+	unlink(path);
+}
+
+int main(void)
+{
+	log_init("test", LOG_ERROR);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(epoll_serves),
+		cmocka_unit_test(io_uring_serves),
+		cmocka_unit_test(ports_that_are_taken_are_named),
+		cmocka_unit_test(only_a_stale_socket_is_replaced),
+	};
+	return cmocka_run_group_tests_name("relay_loop", tests, NULL, NULL);
+}
