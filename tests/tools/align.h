@@ -1,9 +1,9 @@
 // Where in a looped source does a recording come from, and how alike are the two?
 //
 // The recording is cut into windows of two seconds. Each is correlated with the whole loop (by FFT, at 8 kHz);
-// the delay that most of the sound agrees on is the delay of the recording. Each window is then matched again,
-// at 48 kHz, within ALIGN_SLACK_MS of it: a play-out buffer may stretch and shrink by that much, and no window
-// may pick some other place in the loop that happens to look better. SPDX-License-Identifier: Apache-2.0
+// the delay that most of the sound agrees on is the delay of the recording. Each window's quarters are then
+// matched again, at 48 kHz, within ALIGN_SLACK_MS of it: a play-out buffer may stretch and shrink by that much, and
+// no piece may pick some other place in the loop that happens to look better. SPDX-License-Identifier: Apache-2.0
 #ifndef TESTS_TOOLS_ALIGN_H
 #define TESTS_TOOLS_ALIGN_H
 
@@ -21,19 +21,20 @@ enum {
 	ALIGN_RATE_HZ = 48000,
 	ALIGN_STEP = 6, // samples at 48 kHz for one of the coarse search
 	ALIGN_WINDOW = 2 * ALIGN_RATE_HZ,
-	ALIGN_WINDOWS_MAX = 600,
-	ALIGN_SLACK_MS = 80,
+	ALIGN_PIECE = ALIGN_WINDOW / 4,
+	ALIGN_PIECES_MAX = 2400,
+	ALIGN_SLACK_MS = 200,
 };
 
 struct align_result {
-	double correlation;       // of all windows, weighted by their energy; -1 to 1
+	double correlation;       // of all pieces, weighted by their energy; -1 to 1
 	double rigid_correlation; // of the whole recording with one delay for all of it
 	double delay_ms;          // capture to play-out, weighted median; 0 to the loop's length
-	double spread_ms;         // largest difference of a loud window's delay from the median
-	size_t windows;           // windows with sound in them
+	double spread_ms;         // largest difference of a piece's delay from the median
+	size_t pieces;            // of half a second, with sound in them
 };
 
-struct align_window {
+struct align_piece {
 	size_t start;  // in the recording, samples
 	double energy;
 	double delay;  // samples
@@ -145,14 +146,14 @@ static inline double align_modulo(double value, double period)
 	return rest < 0 ? rest + period : rest;
 }
 
-// Best position in the loop (samples at 48 kHz, to ALIGN_STEP of them) of a window of the recording, among those
-// at most `reach` samples away from `near`.
-static inline size_t align_find(struct align_search *search, const float *window, double near, double reach)
+// Best position in the loop (samples at 48 kHz, to ALIGN_STEP of them) of a piece of the recording, `count` samples
+// (at most ALIGN_WINDOW), among those at most `reach` samples away from `near`.
+static inline size_t align_find(struct align_search *search, const float *piece, size_t count, double near, double reach)
 {
-	size_t coarse = ALIGN_WINDOW / ALIGN_STEP, best = 0;
+	size_t coarse = count / ALIGN_STEP, best = 0;
 	double best_value = -1e30;
 	for (size_t i = 0; i < search->size; i++)
-		search->work[i] = i < coarse ? align_coarse(window, ALIGN_WINDOW, false, i) : 0;
+		search->work[i] = i < coarse ? align_coarse(piece, count, false, i) : 0;
 	align_fft(search->work, search->size, -1);
 	for (size_t i = 0; i < search->size; i++)
 		search->work[i] = search->spectrum[i] * conjf(search->work[i]);
@@ -173,33 +174,48 @@ static inline size_t align_find(struct align_search *search, const float *window
 
 static inline int align_by_delay(const void *a, const void *b)
 {
-	double left = ((const struct align_window *)a)->delay, right = ((const struct align_window *)b)->delay;
+	double left = ((const struct align_piece *)a)->delay, right = ((const struct align_piece *)b)->delay;
 	return left < right ? -1 : left > right;
 }
 
-static inline double align_median(struct align_window *windows, size_t count)
+static inline double align_median(struct align_piece *pieces, size_t count)
 {
 	double total = 0, sum = 0;
-	qsort(windows, count, sizeof(*windows), align_by_delay);
+	qsort(pieces, count, sizeof(*pieces), align_by_delay);
 	for (size_t i = 0; i < count; i++)
-		total += windows[i].energy;
+		total += pieces[i].energy;
 	for (size_t i = 0; i < count; i++)
-		if ((sum += windows[i].energy) >= total / 2)
-			return windows[i].delay;
+		if ((sum += pieces[i].energy) >= total / 2)
+			return pieces[i].delay;
 	return 0;
 }
 
-// Match one window near `delay`, in the end sample by sample.
-static inline void align_refine(struct align_search *search, struct align_window *w, const float *recording, double zero,
+// The recording in pieces of `size` samples, without those that are silent: silence correlates with nothing.
+static inline size_t align_cut(const float *recording, size_t count, size_t size, struct align_piece pieces[static ALIGN_PIECES_MAX])
+{
+	size_t all = 0, loud = 0;
+	double loudest = 0;
+	for (size_t start = 0; start + size <= count && all < ALIGN_PIECES_MAX; start += size) {
+		pieces[all] = (struct align_piece){ .start = start, .energy = align_energy(recording + start, size) };
+		loudest = fmax(loudest, pieces[all++].energy);
+	}
+	for (size_t i = 0; i < all; i++)
+		if (pieces[i].energy > loudest / 100)
+			pieces[loud++] = pieces[i];
+	return loud;
+}
+
+// Match one piece near `delay`, in the end sample by sample.
+static inline void align_refine(struct align_search *search, struct align_piece *w, const float *recording, double zero,
 				double delay)
 {
 	double loop_count = (double)search->loop_count, expected = zero + (double)w->start - delay;
-	double coarse = (double)align_find(search, recording + w->start, align_modulo(expected, loop_count),
+	double coarse = (double)align_find(search, recording + w->start, ALIGN_PIECE, align_modulo(expected, loop_count),
 					   ALIGN_SLACK_MS * ALIGN_RATE_HZ / 1000.0);
 	w->correlation = -1;
 	for (int d = -ALIGN_STEP; d <= ALIGN_STEP; d++) {
 		double position = align_modulo(coarse + d, loop_count);
-		double value = align_correlate(recording + w->start, ALIGN_WINDOW, search->loop, search->loop_count, (size_t)position);
+		double value = align_correlate(recording + w->start, ALIGN_PIECE, search->loop, search->loop_count, (size_t)position);
 		if (value > w->correlation) {
 			// The delay that is nearest to the expected one among those a whole loop apart.
 			double apart = align_modulo(expected - position + loop_count / 2, loop_count) - loop_count / 2;
@@ -209,48 +225,44 @@ static inline void align_refine(struct align_search *search, struct align_window
 	}
 }
 
+// The delay on which most windows agree, when each looks for its place in all of the loop.
+static inline double align_agree(struct align_search *search, const float *recording, double zero, struct align_piece *windows, size_t count)
+{
+	double period = (double)search->loop_count;
+	for (size_t i = 0; i < count; i++) {
+		size_t position = align_find(search, recording + windows[i].start, ALIGN_WINDOW, 0, period);
+		windows[i].delay = align_modulo(zero + (double)windows[i].start - (double)position, period);
+	}
+	return align_median(windows, count);
+}
+
 // `zero` is the position in the source (samples since its capture began) that the recording's first sample
 // would have if sound took no time. ERR_NOT_FOUND: the recording has no sound, or is shorter than a window.
 static inline enum err align_measure(const float *recording, size_t count, const float *loop, size_t loop_count,
 				     double zero, struct align_result *out)
 {
-	struct align_window windows[ALIGN_WINDOWS_MAX];
+	static struct align_piece pieces[ALIGN_PIECES_MAX];
 	struct align_search search;
-	size_t found = 0;
-	double loudest = 0, total = 0;
+	double total = 0;
 	*out = (struct align_result){};
-	if (loop_count < ALIGN_STEP)
+	size_t windows = align_cut(recording, count, ALIGN_WINDOW, pieces);
+	if (loop_count < ALIGN_STEP || windows == 0)
 		return ERR_NOT_FOUND;
 	enum err err = align_search_init(&search, loop, loop_count);
 	if (err != ERR_OK)
 		return err;
-	for (size_t start = 0; start + ALIGN_WINDOW <= count && found < ALIGN_WINDOWS_MAX; start += ALIGN_WINDOW) {
-		windows[found] = (struct align_window){ .start = start, .energy = align_energy(recording + start, ALIGN_WINDOW) };
-		loudest = fmax(loudest, windows[found].energy);
-		found++;
-	}
-	for (size_t i = 0; i < found; i++) // silence correlates with nothing
-		if (windows[i].energy > loudest / 100) {
-			size_t position = align_find(&search, recording + windows[i].start, 0, (double)loop_count);
-			windows[out->windows] = windows[i];
-			windows[out->windows++].delay =
-				align_modulo(zero + (double)windows[i].start - (double)position, (double)loop_count);
-		}
-	if (out->windows == 0) {
-		align_search_fini(&search);
-		return ERR_NOT_FOUND;
-	}
-	double coarse = align_median(windows, out->windows);
-	for (size_t i = 0; i < out->windows; i++) {
-		align_refine(&search, &windows[i], recording, zero, coarse);
-		out->correlation += windows[i].correlation * windows[i].energy;
-		total += windows[i].energy;
+	double agreed = align_agree(&search, recording, zero, pieces, windows);
+	out->pieces = align_cut(recording, count, ALIGN_PIECE, pieces);
+	for (size_t i = 0; i < out->pieces; i++) {
+		align_refine(&search, &pieces[i], recording, zero, agreed);
+		out->correlation += pieces[i].correlation * pieces[i].energy;
+		total += pieces[i].energy;
 	}
 	align_search_fini(&search);
 	out->correlation /= total;
-	double delay = align_median(windows, out->windows);
-	for (size_t i = 0; i < out->windows; i++)
-		out->spread_ms = fmax(out->spread_ms, fabs(windows[i].delay - delay) * 1000 / ALIGN_RATE_HZ);
+	double delay = align_median(pieces, out->pieces);
+	for (size_t i = 0; i < out->pieces; i++)
+		out->spread_ms = fmax(out->spread_ms, fabs(pieces[i].delay - delay) * 1000 / ALIGN_RATE_HZ);
 	out->delay_ms = delay * 1000 / ALIGN_RATE_HZ;
 	out->rigid_correlation = align_correlate(recording, count, loop, loop_count,
 						 (size_t)align_modulo(round(zero - delay), (double)loop_count));

@@ -100,7 +100,7 @@ static void late_start_is_no_fault(void **context)
 	(void)context;
 	struct align_result result = measure((struct spoil){ .first = 1000, .silence = 3 * ALIGN_RATE_HZ, .gain = 1 }, 5800);
 	assert_float_equal(result.delay_ms, 100.0, 0.001);
-	assert_true(result.correlation > 0.93); // the window in which it starts is half empty
+	assert_true(result.correlation > 0.93); // the piece in which it starts may be half empty
 }
 
 static void play_out_that_shifts_is_followed_and_told(void **context)
