@@ -28,14 +28,16 @@ start_tmms() {
 	lab_until 20 ctl_tmms status || give_up "tmms starts" "$lab/tmms.err"
 }
 start_mux() {
-	on_background mux server huisclos-mux --listen "$SERVER:443" --route "$MGMT_NAME=$lab/tmms.mux" --route "$RELAY_NAME=$lab/tcs.mux"
+	on_background mux server huisclos-mux --config "$lab/mux.conf"
 	server_pid[mux]=$!
 	lab_until 5 on server bash -c "exec 3<>/dev/tcp/$SERVER/443" || give_up "huisclos-mux starts" "$lab/mux.err"
 }
 is_relay_synced() { [ "$(ctl_tcs status --json | jq .management.synced)" = true ]; }
-# `tcs` that knows its ended meetings; with `alone` it does not wait for tmms.
+# start_tcs [alone]: `tcs` that has heard of ended meetings from tmms; with `alone` it does not wait for that. Who
+# starts it again when it ends is systemd in real life, here a loop.
 start_tcs() {
-	on_background tcs server tcs --config "$lab/tcs.conf"
+	on_background tcs server bash -c 'for try in {1..50}; do "$@" && exit; echo "tcs ended, try $try" >&2; sleep 0.1; done' \
+		- tcs --config "$lab/tcs.conf"
 	server_pid[tcs]=$!
 	if [ "${1:-}" = alone ]; then
 		lab_until 10 ctl_tcs status || give_up "tcs starts" "$lab/tcs.err"
@@ -44,16 +46,25 @@ start_tcs() {
 	fi
 }
 
+# Process ids of a job and all that it made, parents first.
+family() {
+	local child
+	echo "$1"
+	for child in $(pgrep -P "$1"); do family "$child"; done
+}
 # kill_server NAME: SIGKILL to it and the processes that it made. Gone when this returns.
 kill_server() {
-	local pid=${server_pid[$1]} children
-	children=$(pgrep -P "$pid" | tr '\n' ' ')
+	local pids
+	pids=$(family "${server_pid[$1]}" | tr '\n' ' ')
 	# shellcheck disable=SC2086
-	kill -KILL "$pid" $children
-	wait "$pid" 2>/dev/null
+	kill -KILL $pids 2>/dev/null
+	wait "${server_pid[$1]}" 2>/dev/null
+	# shellcheck disable=SC2086
+	lab_until 3 bash -c '! kill -0 "$@" 2>/dev/null' - $pids
 	unset "server_pid[$1]"
 }
 
+# LISTEN: where they listen, if not on SERVER alone.
 # start_servers [mux] [EXTRA-LINE-OF-TCS-CONF...]
 start_servers() {
 	local is_mux=0 listen_tmms=443
@@ -64,7 +75,7 @@ start_servers() {
 	mkdir -p "$lab/tmms" "$lab/tcs"
 	cat >"$lab/tmms.conf" <<-END
 		server-name = $MGMT_NAME
-		listen-address = $SERVER
+		listen-address = ${LISTEN:-$SERVER}
 		listen-port = $listen_tmms
 		control-socket = $lab/tmms.sock
 		state-directory = $lab/tmms
@@ -73,13 +84,20 @@ start_servers() {
 		store-size = 67108864
 	END
 	cat >"$lab/tcs.conf" <<-END
-		listen-address = $SERVER
+		listen-address = ${LISTEN:-$SERVER}
 		listen-port = $([ $is_mux = 1 ] && echo 0 || echo $relay_port)
 		udp-port = $UDP_PORT
 		control-socket = $lab/tcs.sock
 		state-directory = $lab/tcs
 	END
 	[ $# = 0 ] || printf '%s\n' "$@" >>"$lab/tcs.conf"
+	cat >"$lab/mux.conf" <<-END
+		listen-address = ${LISTEN:-$SERVER}
+		tmms-name = $MGMT_NAME
+		tmms-socket = $lab/tmms.mux
+		tcs-name = $RELAY_NAME
+		tcs-socket = $lab/tcs.mux
+	END
 	if [ $is_mux = 1 ]; then
 		echo "mux-socket = $lab/tmms.mux" >>"$lab/tmms.conf"
 		echo "mux-socket = $lab/tcs.mux" >>"$lab/tcs.conf"

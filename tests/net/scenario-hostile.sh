@@ -20,9 +20,9 @@ make_media 1 2
 create_meeting 1
 
 # Count every packet of UDP or TCP that reaches victim and attacker.
-on client-8 nft -f - <<-END
-	table inet lab { chain in { type filter hook prerouting priority raw; meta l4proto { udp, tcp } counter } }
-END
+on client-8 nft add table inet lab
+on client-8 nft 'add chain inet lab in { type filter hook prerouting priority raw; }'
+on client-8 nft 'add rule inet lab in meta l4proto { tcp, udp } counter'
 heard_by_victim() { on client-8 nft -j list chain inet lab in | jq '[.. | .counter? // empty | .packets] | add'; }
 blast() { on client-9 "$lab_top/build/tests/blast" "$@"; }
 
@@ -34,7 +34,7 @@ lab_until 5 has_event 2 path
 on server tcpdump -i c1 -w "$lab/capture.pcap" -U -q udp and dst port $UDP_PORT 2>"$lab/tcpdump.err" &
 sniffer=$!
 sleep 2
-kill -INT $sniffer
+kill -TERM $sniffer
 wait $sniffer
 ctl_tcs status --json >"$lab/before.json"
 
@@ -54,8 +54,20 @@ for kind in random media hop "capture:$lab/capture.pcap"; do
 done
 ip -n client-9 route del $SERVER/32
 heard_by_victim >"$lab/heard.json"
-# The replay has good tags: what the relay may send to the true owner of the address is one challenge at a time.
+on server bash -c 'echo now >/dev/udp/10.77.8.2/9'
+lab_check "(a packet to the victim would be seen)" test "$(heard_by_victim)" = $(($(cat "$lab/heard.json") + 1))
+# The replay has good tags: for those the relay may send path challenges, far fewer than came.
 lab_json "the victim got no media: no more than path challenges" "$lab/heard.json" '. <= 20'
+
+# With the true address and port of client-1: the tag is what tells them apart, and the counter.
+port=$(on server tcpdump -r "$lab/capture.pcap" -n -c 1 2>/dev/null | grep -oE '10\.77\.1\.2\.[0-9]+' | cut -d. -f5)
+ip -n client-9 address add 10.77.1.2/32 dev lo
+ip -n client-9 route add $SERVER/32 via 10.77.9.1 dev wan src 10.77.1.2
+blast udp $SERVER $UDP_PORT media 2000 1 16 "$port" >"$lab/true-media.json"
+lab_json "forged media with client-1's address and port: sent" "$lab/true-media.json" '.sent > 1000'
+blast udp $SERVER $UDP_PORT "capture:$lab/capture.pcap" 500 1 17 "$port" >"$lab/true-replay.json"
+lab_json "replayed media with client-1's address and port: sent" "$lab/true-replay.json" '.sent > 200'
+ip -n client-9 route del $SERVER/32
 
 # --- TCP and UNIX sockets
 for port in 443 8443; do
@@ -73,10 +85,13 @@ done
 lab_check "tmms lives and answers" ctl_tmms status
 lab_check "tcs lives and answers" ctl_tcs status
 ctl_tcs status --json >"$lab/after.json"
-for counter in packet_malformed handle_unknown tag_wrong address_foreign handshake_failed; do
-	lab_more "counted: $counter" "$(relay_counter $counter)" 0
+for counter in packet_malformed handle_unknown tag_wrong counter_replayed address_foreign handshake_failed; do
+	lab_more "counted: $counter" "$(relay_counter $counter)" 10
 done
 wait_left 2 1
+jq -s '{accepted: .[0].counts.media_received, sent: (.[1].packets_sent + .[2].packets_sent)}' <(ctl_tcs status --json) \
+	"$lab/result-1.json" "$lab/result-2.json" >"$lab/accepted.json"
+lab_json "the relay accepted no more media than the clients sent" "$lab/accepted.json" '.accepted > 2000 and .accepted <= .sent'
 for pair in "1 2" "2 1"; do
 	read -r listener speaker <<<"$pair"
 	lab_json "client-$listener: connected once, nothing failed to decrypt" "$lab/result-$listener.json" \

@@ -31,7 +31,8 @@ join 3 3
 status=0
 wait "${join_pid[3]}" || status=$?
 lab_check "a new join without tmms fails" test $status = 1
-lab_check "... with one clear line" test "$(grep -c . "$lab/join-3.err")" = 1
+events 3 >"$lab/refused.json"
+lab_json "... and says why" "$lab/refused.json" 'last(.[] | select(.event == "ended")).problem | length > 20 and (contains("\n") | not)'
 start_tmms
 join 3 4
 wait_media 2 3

@@ -22,6 +22,7 @@ enum { CONNECTIONS_MAX = 1000, BURST = 64, BYTES_MAX = 4096 };
 static const char usage_text[] =
 	"usage: blast udp ADDRESS PORT KIND RATE SECONDS SEED          KIND random, media, hop, short; RATE packets/s\n"
 	"       blast udp ADDRESS PORT capture:FILE RATE SECONDS SEED  the datagrams of a capture to that port, in turn\n"
+	"       blast udp ... SEED SOURCE_PORT                         from this port\n"
 	"       blast tcp ADDRESS PORT KIND CONNECTIONS SECONDS SEED   KIND random, hello, half-hello, silent\n"
 	"       blast unix PATH - KIND CONNECTIONS SECONDS SEED\n"
 	"       blast seqpacket PATH - KIND CONNECTIONS SECONDS SEED\n"
@@ -34,6 +35,7 @@ struct target {
 	struct sockaddr_storage any;
 	socklen_t size;
 	int type;
+	uint16_t source_port; // 0: any
 };
 
 struct totals {
@@ -151,6 +153,14 @@ static int open_socket(const struct target *target)
 	int fd = socket(target->any.ss_family, target->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
+	struct sockaddr_in6 from = { .sin6_family = AF_INET6, .sin6_port = htons(target->source_port) };
+	struct sockaddr_in from_v4 = { .sin_family = AF_INET, .sin_port = htons(target->source_port) };
+	bool is_v4 = target->any.ss_family == AF_INET;
+	if (target->source_port &&
+	    bind(fd, is_v4 ? (struct sockaddr *)&from_v4 : (struct sockaddr *)&from, is_v4 ? sizeof(from_v4) : sizeof(from)) < 0) {
+		close(fd);
+		return -1;
+	}
 	if (connect(fd, (const struct sockaddr *)&target->any, target->size) < 0 && errno != EINPROGRESS) {
 		close(fd);
 		return -1;
@@ -328,13 +338,14 @@ int main(int argc, char **argv)
 {
 	struct target target;
 	enum kind kind;
-	uint64_t amount, seconds;
-	if (argc != 8 || !parse_target(argv, &target) || !parse_kind(argv[4], argv[3], &kind) || !parse_number(argv[5], 1000000, &amount) ||
+	uint64_t amount, seconds, source_port = 0;
+	if (argc < 8 || argc > 9 || (argc == 9 && !parse_number(argv[8], 65535, &source_port)) || !parse_target(argv, &target) || !parse_kind(argv[4], argv[3], &kind) || !parse_number(argv[5], 1000000, &amount) ||
 	    !parse_number(argv[6], 3600, &seconds) || !parse_number(argv[7], UINT64_MAX, &random_state) ||
 	    (target.type != SOCK_DGRAM && amount > CONNECTIONS_MAX)) {
 		fputs(usage_text, stderr);
 		return 2;
 	}
+	target.source_port = (uint16_t)source_port;
 	struct totals totals = { 0 };
 	uint64_t end_ns = now_ns() + seconds * 1000000000;
 	if (target.type == SOCK_DGRAM)
