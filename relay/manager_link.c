@@ -52,6 +52,7 @@ static void disconnect(struct manager_link *link)
 {
 	if (link->socket >= 0) {
 		link->relay->loop->ops->unwatch(link->relay->loop, link->socket);
+		(void)shutdown(link->socket, SHUT_RDWR); // the loop may hold the socket a little longer
 		close(link->socket);
 	}
 	link->socket = -1;
@@ -64,8 +65,8 @@ void manager_link_close(struct manager_link *link)
 {
 	if (!link)
 		return;
-	disconnect(link); // the manager ends when its socket does
-	if (link->process > 0)
+	disconnect(link); // the manager ends when its socket does, or at the latest now
+	if (link->process > 0 && kill(link->process, SIGTERM) == 0)
 		(void)waitpid(link->process, NULL, 0);
 	free(link);
 }
