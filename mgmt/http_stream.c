@@ -10,6 +10,9 @@
 #include <time.h>
 
 enum { COMMENT_MS = 10000 };
+// Long enough to count as traffic for clients that give up below one byte a second.
+static const char comment[] = ": still here, nothing new\n\n";
+static const char synced[] = "event: synced\ndata: {}\n\n";
 
 struct http_stream {
 	struct http_stream *next;
@@ -66,7 +69,7 @@ static void take_page(struct http_stream *stream, const struct reply_page *page)
 	}
 	is_whole = is_whole && page->is_last;
 	if (is_whole && !stream->is_synced) {
-		append(stream, "event: synced\ndata: {}\n\n", 24);
+		append(stream, synced, sizeof(synced) - 1);
 		stream->is_synced = true;
 	}
 	if (!is_whole)
@@ -194,7 +197,7 @@ void http_stream_tick(struct http *http, uint64_t now_ms)
 			ask(s);
 		if (now_ms - s->written_ms >= COMMENT_MS && s->position == s->size) {
 			s->size = s->position = 0;
-			append(s, ":\n\n", 3);
+			append(s, comment, sizeof(comment) - 1);
 			wake(s);
 		}
 	}
