@@ -15,11 +15,26 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, BUFFER_WANTED_BYTES = 1 << 20 };
+enum { BACKLOG = 1024, BUFFER_WANTED_BYTES = 1 << 20, TRIES = 20, TRY_PAUSE_US = 50000 };
 
 static bool set(int descriptor, int level, int option, int value)
 {
 	return setsockopt(descriptor, level, option, &value, sizeof(value)) == 0;
+}
+
+// After a kill the ports of the dead relay are in use for some moments more: the kernel clears io_uring's
+// references in its own time. A relay that is started again at once must not fail for that.
+static bool bind_patiently(int descriptor, const struct sockaddr *address, socklen_t size)
+{
+	for (int try = 0; try < TRIES; try++) {
+		if (bind(descriptor, address, size) == 0)
+			return true;
+		if (errno != EADDRINUSE)
+			return false;
+		usleep(TRY_PAUSE_US);
+	}
+	errno = EADDRINUSE;
+	return false;
 }
 
 static enum err fail(int descriptor, const char *what, const char *name, char problem[static RELAY_SOCKET_PROBLEM_MAX])
@@ -50,7 +65,7 @@ enum err relay_socket_udp(const struct sockaddr_in6 *address, int *out, char pro
 	int s = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s < 0 || !set(s, IPPROTO_IPV6, IPV6_V6ONLY, 0) || !set(s, SOL_SOCKET, SO_TIMESTAMPNS, 1) ||
 	    !set(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) ||
-	    bind(s, (const struct sockaddr *)address, sizeof(*address)) != 0)
+	    !bind_patiently(s, (const struct sockaddr *)address, sizeof(*address)))
 		return fail(s, "cannot open UDP port", name, problem);
 	// Our packets are small enough for every path; never let them be cut or black-holed by a cached MTU.
 	(void)set(s, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
@@ -66,7 +81,7 @@ enum err relay_socket_tcp(const struct sockaddr_in6 *address, int *out, char pro
 	relay_address_emit(address, name);
 	int s = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s < 0 || !set(s, IPPROTO_IPV6, IPV6_V6ONLY, 0) || !set(s, SOL_SOCKET, SO_REUSEADDR, 1) ||
-	    bind(s, (const struct sockaddr *)address, sizeof(*address)) != 0 || listen(s, BACKLOG) != 0)
+	    !bind_patiently(s, (const struct sockaddr *)address, sizeof(*address)) || listen(s, BACKLOG) != 0)
 		return fail(s, "cannot open TCP port", name, problem);
 	*out = s;
 	return ERR_OK;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SENT_MAX = 4096, STEP_NS = 50000000 };
 #define NS_PER_S 1000000000u
@@ -11,6 +12,7 @@ struct loop_stream {
 	struct fake *loop;
 	const struct loop_stream_handlers *handlers;
 	void *context;
+	int descriptor; // closed with the stream, -1: none
 	bool is_closed, is_finishing, is_finished, is_released;
 };
 
@@ -90,11 +92,10 @@ struct loop_stream *relay_loop_last_stream(struct loop *loop) { return own(loop)
 static enum err stream_open(struct loop *base, int descriptor, const struct loop_stream_handlers *handlers, void *context,
 			    struct loop_stream **out)
 {
-	(void)descriptor;
 	struct loop_stream *stream = calloc(1, sizeof(*stream));
 	if (!stream)
 		return ERR_NOMEM;
-	*stream = (struct loop_stream){ .loop = own(base), .handlers = handlers, .context = context };
+	*stream = (struct loop_stream){ .loop = own(base), .descriptor = descriptor, .handlers = handlers, .context = context };
 	own(base)->last = *out = stream;
 	return ERR_OK;
 }
@@ -105,6 +106,8 @@ static void stream_finish(struct loop_stream *stream) { stream->is_finishing = t
 static void stream_close(struct loop_stream *stream)
 {
 	stream->is_closed = true;
+	if (stream->descriptor >= 0)
+		close(stream->descriptor);
 	if (stream->is_released)
 		free(stream);
 }
