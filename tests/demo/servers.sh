@@ -55,18 +55,24 @@ start() {
 	echo "$started" >"$state/$name.pid"
 }
 
-# stop NAME PROGRAM: SIGTERM, and SIGKILL after three seconds.
-stop() {
-	local pid end
-	pid=$(cat "$state/$1.pid" 2>/dev/null) || return 0
-	rm -f "$state/$1.pid"
-	is_ours "$pid" "$2" || return 0
-	kill "$pid" 2>/dev/null
+# stop_process PID PROGRAM: SIGTERM, and SIGKILL after three seconds.
+stop_process() {
+	local end
+	is_ours "$1" "$2" || return 0
+	kill "$1" 2>/dev/null
 	end=$(($(now_ms) + 3000))
-	while is_ours "$pid" "$2"; do
-		[ "$(now_ms)" -lt "$end" ] || kill -KILL "$pid" 2>/dev/null
+	while is_ours "$1" "$2"; do
+		[ "$(now_ms)" -lt "$end" ] || kill -KILL "$1" 2>/dev/null
 		sleep 0.05
 	done
+}
+
+# stop NAME PROGRAM: what start started, perhaps in an earlier run.
+stop() {
+	local pid
+	pid=$(cat "$state/$1.pid" 2>/dev/null) || return 0
+	rm -f "$state/$1.pid"
+	stop_process "$pid" "$2"
 }
 
 stop_servers() {
