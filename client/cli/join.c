@@ -140,7 +140,8 @@ int join_run(const struct arguments *arguments)
 		loop(join);
 		engine_session_statistics(join->session, &join->statistics);
 		engine_session_free(join->session);
-		join->report->on_end(stdout, &join->statistics, join->members, join->member_count);
+		if (join->has_joined || arguments->is_json)
+			join->report->on_end(stdout, &join->statistics, join->members, join->member_count);
 		// That somebody else ended the meeting is no failure of ours.
 		err = join->result == ERR_CLOSED && join->has_joined ? ERR_OK : join->result;
 	}

@@ -16,7 +16,7 @@ enum { BATCH = 32, BATCHES = 8, BUFFER_BYTES = PACKET_MAX_BYTES + 1, SOCKET_BUFF
 struct datagram {
 	int fd;
 	uint8_t bytes[BATCH][BUFFER_BYTES];
-	uint8_t control[BATCH][CMSG_SPACE(sizeof(struct timespec))];
+	_Alignas(struct cmsghdr) uint8_t control[BATCH][CMSG_SPACE(sizeof(struct timespec))];
 };
 
 static enum err connect_socket(int fd, const struct sockaddr_storage *peer, uint16_t port)
