@@ -1,4 +1,5 @@
 # One pair of receiver and sender: the receiver's statistics ($id's streams in them) and the meter's figures.
+# SPDX-License-Identifier: Apache-2.0
 [.streams[] | select(.participant == $id)] as $streams
 | {
 	to: $to,

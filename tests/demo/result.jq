@@ -1,5 +1,6 @@
 # build/demo/result.json: pairs, the relay's figures, the leak scan, and each target of the product with what
 # was reached. A figure that was not measured is null, and so is whether it was met.
+# SPDX-License-Identifier: Apache-2.0
 def target($name; $value; $unit; $bound; is_met): {
 	name: $name, value: $value, unit: $unit, target: $bound, met: (if $value == null then null else $value | is_met end)
 };

@@ -1,5 +1,5 @@
 # The proof that the servers could not listen, made while the meeting runs. Sourced by tests/demo/demo.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # SPDX-License-Identifier: Apache-2.0
 
 tools=build/tests

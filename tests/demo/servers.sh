@@ -1,5 +1,5 @@
 # Starting, watching and stopping the demo's servers. Sourced by tests/demo/demo.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # SPDX-License-Identifier: Apache-2.0
 
 state=$demo/state
