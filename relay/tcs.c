@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -186,6 +187,16 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+// A descriptor for each participant: as many as the system lets us have.
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static enum err watch(struct relay *relay, struct sockets *sockets)
 {
 	struct loop *loop = relay->loop;
@@ -242,6 +253,7 @@ static enum err serve(const struct tcs_config *config, char *problem)
 	struct journal *journal = NULL;
 	struct tls_context *tls = NULL;
 	struct relay *relay = NULL;
+	raise_descriptor_limit();
 	enum err err = open_sockets(config, &sockets, problem);
 	if (!err)
 		err = drop_user(config->user, problem);
