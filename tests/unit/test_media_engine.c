@@ -411,6 +411,41 @@ static void recorded_to_fifo(void **state)
 	assert_true((size_t)total > 10 * PICTURE);
 }
 
+static void *write_fifo(void *argument)
+{
+	static uint8_t i420[PICTURE];
+	FILE *out = fopen(argument, "w");
+	fprintf(out, "YUV4MPEG2 W%d H%d F25:1\n", WIDTH, HEIGHT);
+	for (unsigned n = 0; n < 35; n++) {
+		paint(i420, n);
+		fputs("FRAME\n", out);
+		fwrite(i420, PICTURE, 1, out);
+	}
+	fclose(out);
+	return NULL;
+}
+
+// Pictures of a FIFO are sent at their own rate, each with its own time, to the end.
+static void sent_from_fifo(void **state)
+{
+	(void)state;
+	char fifo[256];
+	pthread_t writer;
+	snprintf(fifo, sizeof fifo, "%s/fifo", directory);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(pthread_create(&writer, NULL, write_fifo, fifo), 0);
+	struct pair *p = pair_new(NULL, fifo);
+	pair_run(p, 2000);
+	struct media_stream_stats stats[2];
+	assert_int_equal(media_stats(p->receiver, stats, 2), 1);
+	uint64_t skipped = counter(p->sender, "capture_picture_skipped");
+	assert_true(stats[0].frames + skipped == 35);
+	assert_int_equal(counter(p->sender, "capture_failed"), 0);
+	pair_free(p);
+	pthread_join(writer, NULL);
+	assert_true(mean_psnr() > 35);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +457,7 @@ int main(void)
 		cmocka_unit_test(comes_again),
 		cmocka_unit_test(disk_full),
 		cmocka_unit_test(recorded_to_fifo),
+		cmocka_unit_test(sent_from_fifo),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

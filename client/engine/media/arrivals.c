@@ -57,7 +57,8 @@ static void count(struct arrivals *a, int64_t number, size_t size, uint64_t now_
 	unwrap_move(&a->sequence, a->highest);
 }
 
-enum arrivals_verdict arrivals_accept(struct arrivals *a, uint16_t sequence, size_t size, uint64_t now_ns, struct arrivals_packet *out)
+enum arrivals_verdict arrivals_accept(struct arrivals *a, uint16_t sequence, size_t size, uint64_t now_ns,
+		struct arrivals_packet *out)
 {
 	enum arrivals_verdict verdict = ARRIVALS_USE;
 	if (a->run_packets == 0)

@@ -35,7 +35,8 @@ struct arrivals_packet {
 };
 
 void arrivals_init(struct arrivals *a, const struct nack_policy *policy, struct tally *tally);
-enum arrivals_verdict arrivals_accept(struct arrivals *a, uint16_t sequence, size_t size, uint64_t now_ns, struct arrivals_packet *out);
+enum arrivals_verdict arrivals_accept(struct arrivals *a, uint16_t sequence, size_t size, uint64_t now_ns,
+		struct arrivals_packet *out);
 // Never came, without those that are still asked for.
 uint64_t arrivals_lost(const struct arrivals *a);
 double arrivals_bitrate(const struct arrivals *a);

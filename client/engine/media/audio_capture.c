@@ -27,7 +27,8 @@ struct audio_capture {
 	atomic_bool is_stopping;
 };
 
-enum err audio_capture_new(const struct media_options *options, struct tally *tally, struct audio_capture **out, char *problem)
+enum err audio_capture_new(const struct media_options *options, struct tally *tally, struct audio_capture **out,
+		char *problem)
 {
 	struct audio_capture *c = calloc(1, sizeof *c);
 	if (!c)

@@ -8,7 +8,8 @@
 struct audio_capture;
 
 // `options` and `tally` are borrowed and must outlive it; options->audio_path is not NULL.
-enum err audio_capture_new(const struct media_options *options, struct tally *tally, struct audio_capture **out, char *problem) CHECK_RESULT;
+enum err audio_capture_new(const struct media_options *options, struct tally *tally, struct audio_capture **out,
+		char *problem) CHECK_RESULT;
 void audio_capture_free(struct audio_capture *capture); // stops
 // Sample 0 is captured at `epoch_ns` of the monotonic clock.
 enum err audio_capture_start(struct audio_capture *capture, uint64_t epoch_ns) CHECK_RESULT;

@@ -117,7 +117,8 @@ static bool is_late(const struct audio_receiver *r, const struct audio_packet *p
 	return r->is_playing && packet->timestamp < r->next;
 }
 
-void audio_receiver_insert(struct audio_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns)
+void audio_receiver_insert(struct audio_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns)
 {
 	struct audio_packet packet = { .has_voice = rtp->has_voice, .size = size };
 	if (size > 0 && size <= sizeof packet.bytes)
@@ -164,7 +165,8 @@ static int64_t wanted_delay_ns(const struct audio_receiver *r, int64_t floor_ns)
 
 static int decode(struct audio_receiver *r, const struct audio_packet *packet, int16_t *out, int samples, bool is_fec)
 {
-	int made = opus_decode(r->decoder, packet ? packet->bytes : NULL, packet ? (opus_int32)packet->size : 0, out, samples, is_fec);
+	int made = opus_decode(r->decoder, packet ? packet->bytes : NULL, packet ? (opus_int32)packet->size : 0,
+			out, samples, is_fec);
 	return made == samples ? made : 0;
 }
 
@@ -254,7 +256,8 @@ static bool start(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns)
 	return true;
 }
 
-bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns, int16_t out[static MEDIA_AUDIO_TICK], int64_t *media)
+bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns,
+		int16_t out[static MEDIA_AUDIO_TICK], int64_t *media)
 {
 	memset(out, 0, MEDIA_AUDIO_TICK * sizeof *out);
 	if (r->is_playing && r->made_up > IDLE)

@@ -22,12 +22,14 @@ struct audio_receiver;
 enum err audio_receiver_new(struct tally *tally, struct audio_receiver **out) CHECK_RESULT;
 void audio_receiver_free(struct audio_receiver *receiver);
 
-void audio_receiver_insert(struct audio_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns);
+void audio_receiver_insert(struct audio_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns);
 
 // What of the stream plays at `now`. False: nothing is due (`out` is silence). `*media_ns` is the time of its
 // first sample on the sender's capture clock. `floor_ns`: least delay, so that pictures can keep up,
 // or MEDIA_DELAY_NONE.
-bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns, int16_t out[static MEDIA_AUDIO_TICK], int64_t *media_ns);
+bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns,
+		int16_t out[static MEDIA_AUDIO_TICK], int64_t *media_ns);
 
 // Sequence numbers to ask for: only those that can come before their time. `rtt_ns`: the way to the sender and
 // back as other streams measured it, 0: unknown.

@@ -21,7 +21,8 @@ enum err audio_source_open(const char *path, struct audio_source **out, char *pr
 	enum err err = source ? wav_reader_open(path, &source->wav, problem) : ERR_NOMEM;
 	if (err == ERR_OK && wav_reader_format(source->wav)->rate != MEDIA_AUDIO_RATE) {
 		int code;
-		source->resampler = speex_resampler_init(1, wav_reader_format(source->wav)->rate, MEDIA_AUDIO_RATE, QUALITY, &code);
+		source->resampler = speex_resampler_init(1, wav_reader_format(source->wav)->rate,
+				MEDIA_AUDIO_RATE, QUALITY, &code);
 		if (!source->resampler) {
 			snprintf(problem, MEDIA_PROBLEM_BYTES, "%.128s: %s", path, speex_resampler_strerror(code));
 			err = ERR_NOMEM;
@@ -58,7 +59,8 @@ static enum err read_resampled(struct audio_source *source, int16_t *out)
 		if (err != ERR_OK)
 			return err;
 		spx_uint32_t used = PIECE, made = (spx_uint32_t)(MEDIA_AUDIO_FRAME - filled);
-		if (speex_resampler_process_int(source->resampler, 0, in, &used, out + filled, &made) != RESAMPLER_ERR_SUCCESS)
+		if (speex_resampler_process_int(source->resampler, 0, in, &used, out + filled,
+				&made) != RESAMPLER_ERR_SUCCESS)
 			return ERR_NOMEM;
 		// What it did not use is read again: the file is a loop of exact positions.
 		source->position = (source->position + used) % frames;

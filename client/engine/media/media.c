@@ -315,6 +315,7 @@ size_t media_counters(const struct media *media, struct media_counter *out, size
 {
 	size_t count = 0;
 	for (int reason = 0; reason < TALLY_REASONS && count < capacity; reason++)
-		out[count++] = (struct media_counter){ .name = tally_name(reason), .count = tally_get(&media->tally, reason) };
+		out[count++] = (struct media_counter){ .name = tally_name(reason),
+				.count = tally_get(&media->tally, reason) };
 	return count;
 }

@@ -48,7 +48,8 @@ static enum nack_verdict arrived_behind(struct nack *n, int64_t sequence, uint64
 
 void nack_repeated(struct nack *n)
 {
-	note_reordering(n, (n->reorder_ns > n->policy.allowance_ns ? n->reorder_ns : n->policy.allowance_ns) + REORDER_STEP_NS);
+	note_reordering(n,
+			(n->reorder_ns > n->policy.allowance_ns ? n->reorder_ns : n->policy.allowance_ns) + REORDER_STEP_NS);
 }
 
 void nack_set_rtt(struct nack *n, uint64_t rtt_ns)

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 
 enum { ASK_MAX = 64 };
-// Pictures may be this much later than sound without being noticed (ITU-R BT.1359); beyond, sound waits.
-#define PICTURE_LAG_NS (45 * (int64_t)MEDIA_MS)
+// Pictures may be this much later than sound and still be acceptable (ITU-R BT.1359); beyond, sound waits: people
+// who talk feel the delay of sound most.
+#define PICTURE_LAG_NS (90 * (int64_t)MEDIA_MS)
 
 struct participant {
 	struct id id;
@@ -32,7 +33,8 @@ struct participant {
 	uint64_t first_sound_ns;
 };
 
-enum err participant_new(const struct id *id, const struct media_options *options, struct tally *tally, struct participant **out)
+enum err participant_new(const struct id *id, const struct media_options *options, struct tally *tally,
+		struct participant **out)
 {
 	struct participant *p = calloc(1, sizeof *p);
 	if (!p)
@@ -112,7 +114,8 @@ bool participant_has_index(struct participant *p, uint32_t index)
 	return has;
 }
 
-static void receive_sound(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns)
+static void receive_sound(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns)
 {
 	if (!p->audio && audio_receiver_new(p->tally, &p->audio) != ERR_OK)
 		tally_add(p->tally, TALLY_NO_MEMORY, 1);
@@ -120,7 +123,8 @@ static void receive_sound(struct participant *p, const struct packet_rtp *rtp, c
 		audio_receiver_insert(p->audio, rtp, payload, size, now_ns);
 }
 
-static void receive_picture(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns)
+static void receive_picture(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns)
 {
 	if (!p->video && video_player_new(p->tally, p->recording, p->epoch_ns, &p->video) != ERR_OK)
 		tally_add(p->tally, TALLY_NO_MEMORY, 1);
@@ -128,7 +132,8 @@ static void receive_picture(struct participant *p, const struct packet_rtp *rtp,
 		video_player_receive(p->video, rtp, payload, size, now_ns);
 }
 
-void participant_receive(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns)
+void participant_receive(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns)
 {
 	uint8_t stream = packet_ssrc_stream(rtp->ssrc);
 	pthread_mutex_lock(&p->lock);

@@ -18,7 +18,8 @@ struct participant;
 enum { PARTICIPANT_STREAMS = 2 };
 
 // `options` (callbacks, recording directory) and `tally` are borrowed.
-enum err participant_new(const struct id *id, const struct media_options *options, struct tally *tally, struct participant **out) CHECK_RESULT;
+enum err participant_new(const struct id *id, const struct media_options *options, struct tally *tally,
+		struct participant **out) CHECK_RESULT;
 void participant_free(struct participant *participant); // stops its worker, closes its recording; NULL is fine
 const struct id *participant_id(const struct participant *p);
 
@@ -29,7 +30,8 @@ bool participant_has_index(struct participant *p, uint32_t index);
 bool participant_is_here(struct participant *p);
 
 // `now_ns`: monotonic.
-void participant_receive(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns);
+void participant_receive(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns);
 // Every 10 ms, `tick_ns` being exact multiples: plays sound out, asks for what is missing.
 void participant_tick(struct participant *p, uint64_t tick_ns);
 size_t participant_stats(struct participant *p, struct media_stream_stats out[static PARTICIPANT_STREAMS]);

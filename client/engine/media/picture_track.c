@@ -36,7 +36,8 @@ struct picture_track {
 	size_t file_count;
 };
 
-enum err picture_track_new(const char *directory, const char *base, uint64_t wall_offset_ns, struct tally *tally, struct picture_track **out)
+enum err picture_track_new(const char *directory, const char *base, uint64_t wall_offset_ns,
+		struct tally *tally, struct picture_track **out)
 {
 	struct picture_track *t = calloc(1, sizeof *t);
 	if (!t)
@@ -101,7 +102,8 @@ static enum err list_picture(struct picture_track *t, const struct picture *p, u
 		if (err != ERR_OK)
 			return err;
 	}
-	t->lines_size += (size_t)snprintf(t->lines + t->lines_size, LINE_MAX_BYTES, "%zu %" PRIu64 " %u %" PRIu64 " %" PRIu64 " %d\n",
+	t->lines_size += (size_t)snprintf(t->lines + t->lines_size, LINE_MAX_BYTES,
+			"%zu %" PRIu64 " %u %" PRIu64 " %" PRIu64 " %d\n",
 					  t->file_count, t->writer.pictures - 1, p->timestamp, p->capture_ns,
 					  playout_ns + t->wall_offset_ns, is_repeat);
 	return ERR_OK;

@@ -26,7 +26,8 @@ struct picture_track_file { // what became of one file
 };
 
 // `directory` and `base` (the UUID) are borrowed. `wall_offset_ns` is added to monotonic times for people.
-enum err picture_track_new(const char *directory, const char *base, uint64_t wall_offset_ns, struct tally *tally, struct picture_track **out) CHECK_RESULT;
+enum err picture_track_new(const char *directory, const char *base, uint64_t wall_offset_ns,
+		struct tally *tally, struct picture_track **out) CHECK_RESULT;
 void picture_track_free(struct picture_track *track); // does not write
 // Takes the picture, unless ERR_AGAIN: a FIFO that nobody reads yet. Other failures are final.
 enum err picture_track_put(struct picture_track *track, struct picture *picture) CHECK_RESULT;

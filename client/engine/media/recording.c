@@ -230,7 +230,8 @@ enum err recording_new(const char *directory, const struct id *participant, stru
 	r->wall_offset_ns = timebase_wall_ns() - timebase_now_ns();
 	text_id_emit(participant, r->text.base);
 	r->directory = strdup(directory);
-	enum err err = r->directory ? picture_track_new(r->directory, r->text.base, r->wall_offset_ns, tally, &r->track) : ERR_NOMEM;
+	enum err err = r->directory ? picture_track_new(r->directory, r->text.base, r->wall_offset_ns, tally,
+			&r->track) : ERR_NOMEM;
 	if (err == ERR_OK && pthread_create(&r->thread, NULL, run, r) != 0)
 		err = ERR_NOMEM;
 	if (err != ERR_OK) {
@@ -274,7 +275,8 @@ void recording_run(struct recording *r, const char *run_text)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void recording_sound(struct recording *r, uint64_t playout_ns, uint64_t capture_ns, const int16_t samples[static MEDIA_AUDIO_TICK])
+void recording_sound(struct recording *r, uint64_t playout_ns, uint64_t capture_ns,
+		const int16_t samples[static MEDIA_AUDIO_TICK])
 {
 	pthread_mutex_lock(&r->lock);
 	if (r->has_stopped || r->chunk_count == SOUND_CHUNKS) {

@@ -23,13 +23,15 @@ struct recording;
 enum { RECORDING_RUNS = 16, RECORDING_RUN_TEXT = 64, RECORDING_STREAMS = 2 };
 
 // `tally` is borrowed. Files are made when there is something to write.
-enum err recording_new(const char *directory, const struct id *participant, struct tally *tally, struct recording **out) CHECK_RESULT;
+enum err recording_new(const char *directory, const struct id *participant, struct tally *tally,
+		struct recording **out) CHECK_RESULT;
 void recording_free(struct recording *recording); // writes what waits, closes; NULL is fine
 
 // All callable by any thread; none blocks on the disk.
 void recording_run(struct recording *r, const char *run_text);
 // 10 ms from `playout_ns` (monotonic, schedule of the ticks); `capture_ns`: Unix ns at the sender.
-void recording_sound(struct recording *r, uint64_t playout_ns, uint64_t capture_ns, const int16_t samples[static MEDIA_AUDIO_TICK]);
+void recording_sound(struct recording *r, uint64_t playout_ns, uint64_t capture_ns,
+		const int16_t samples[static MEDIA_AUDIO_TICK]);
 // Takes the picture; its playout_ns is monotonic.
 void recording_picture(struct recording *r, struct picture *picture);
 // Figures for the description.

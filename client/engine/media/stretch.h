@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STRETCH_PERIOD_MIN = 120, STRETCH_PERIOD_MAX = MEDIA_AUDIO_FRAME / 2, STRETCH_MAX = MEDIA_AUDIO_FRAME + STRETCH_PERIOD_MAX };
+enum { STRETCH_PERIOD_MIN = 120, STRETCH_PERIOD_MAX = MEDIA_AUDIO_FRAME / 2,
+		STRETCH_MAX = MEDIA_AUDIO_FRAME + STRETCH_PERIOD_MAX };
 
 // In place; `samples` has room for STRETCH_MAX. The new length: MEDIA_AUDIO_FRAME where the sound does not
 // permit it (neither quiet nor periodic).

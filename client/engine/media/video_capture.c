@@ -34,7 +34,8 @@ struct video_capture {
 	atomic_bool is_stopping, is_key_wanted;
 };
 
-enum err video_capture_new(const struct media_options *options, struct tally *tally, struct video_capture **out, char *problem)
+enum err video_capture_new(const struct media_options *options, struct tally *tally, struct video_capture **out,
+		char *problem)
 {
 	struct video_capture *c = calloc(1, sizeof *c);
 	if (!c)
@@ -47,7 +48,8 @@ enum err video_capture_new(const struct media_options *options, struct tally *ta
 		c->packetizer.width = (uint16_t)format->width;
 		c->packetizer.height = (uint16_t)format->height;
 		c->i420 = malloc(y4m_picture_bytes(format));
-		err = c->i420 ? vp9_sender_new(format, options->video_bitrate ? options->video_bitrate : VP9_SENDER_BITRATE, &c->vp9)
+		err = c->i420 ? vp9_sender_new(format,
+				options->video_bitrate ? options->video_bitrate : VP9_SENDER_BITRATE, &c->vp9)
 			      : ERR_NOMEM;
 		if (err != ERR_OK)
 			snprintf(problem, MEDIA_PROBLEM_BYTES, "the VP9 encoder does not start: %s", err_text(err));

@@ -9,7 +9,8 @@
 struct video_capture;
 
 // `options` and `tally` are borrowed and must outlive it; options->video_path is not NULL.
-enum err video_capture_new(const struct media_options *options, struct tally *tally, struct video_capture **out, char *problem) CHECK_RESULT;
+enum err video_capture_new(const struct media_options *options, struct tally *tally, struct video_capture **out,
+		char *problem) CHECK_RESULT;
 void video_capture_free(struct video_capture *capture); // stops
 // Picture 0 is captured at `epoch_ns` of the monotonic clock.
 enum err video_capture_start(struct video_capture *capture, uint64_t epoch_ns) CHECK_RESULT;

@@ -104,7 +104,8 @@ void video_player_free(struct video_player *player)
 	free(player);
 }
 
-void video_player_receive(struct video_player *p, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns)
+void video_player_receive(struct video_player *p, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns)
 {
 	if (!video_receiver_insert(p->receiver, rtp, payload, size, now_ns))
 		return;

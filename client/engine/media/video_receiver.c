@@ -58,7 +58,8 @@ static int64_t media_time_ns(int64_t timestamp)
 
 enum err video_receiver_new(struct tally *tally, struct video_receiver **out)
 {
-	static const struct nack_policy policy = { .allowance_ns = 10 * MEDIA_MS, .give_up_ns = 400 * MEDIA_MS, .tries = 8 };
+	static const struct nack_policy policy = { .allowance_ns = 10 * MEDIA_MS, .give_up_ns = 400 * MEDIA_MS,
+			.tries = 8 };
 	struct video_receiver *r = calloc(1, sizeof *r);
 	if (!r)
 		return ERR_NOMEM;
@@ -89,7 +90,8 @@ void video_receiver_free(struct video_receiver *receiver)
 	free(receiver);
 }
 
-bool video_receiver_insert(struct video_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns)
+bool video_receiver_insert(struct video_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns)
 {
 	struct arrivals_packet arrival;
 	pthread_mutex_lock(&r->lock);
@@ -101,7 +103,8 @@ bool video_receiver_insert(struct video_receiver *r, const struct packet_rtp *rt
 	if (verdict != ARRIVALS_DROP) {
 		if (arrival.order == NACK_OVERRUN)
 			video_assembler_give_up(r->assembler, arrival.number - 1);
-		video_assembler_insert(r->assembler, arrival.number, rtp, payload, size, now_ns, arrival.order == NACK_RECOVERED);
+		video_assembler_insert(r->assembler, arrival.number, rtp, payload, size, now_ns,
+				arrival.order == NACK_RECOVERED);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return verdict != ARRIVALS_DROP && (rtp->is_marked || arrival.order != NACK_IN_ORDER);
@@ -216,7 +219,8 @@ static void show_due(struct video_receiver *r, uint64_t now_ns, video_receiver_s
 	}
 }
 
-uint64_t video_receiver_step(struct video_receiver *r, uint64_t now_ns, int64_t sync_ns, video_receiver_show *show, void *context)
+uint64_t video_receiver_step(struct video_receiver *r, uint64_t now_ns, int64_t sync_ns,
+		video_receiver_show *show, void *context)
 {
 	while (r->waiting_count < LIMIT_DECODED_PICTURES && take_frame(r))
 		decode_frame(r);

@@ -28,14 +28,16 @@ enum err video_receiver_new(struct tally *tally, struct video_receiver **out) CH
 void video_receiver_free(struct video_receiver *receiver);
 
 // True if the worker should look.
-bool video_receiver_insert(struct video_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload, size_t size, uint64_t now_ns);
+bool video_receiver_insert(struct video_receiver *r, const struct packet_rtp *rtp, const uint8_t *payload,
+		size_t size, uint64_t now_ns);
 
 // A picture's time has come; `picture` is the callee's, with timestamp and playout_ns (monotonic) set.
 typedef void video_receiver_show(void *context, struct picture *picture, int64_t media_ns);
 
 // Decode what is whole, show what is due. `sync_ns`: delay of the participant's sound. Returns when to
 // call again if nothing arrives.
-uint64_t video_receiver_step(struct video_receiver *r, uint64_t now_ns, int64_t sync_ns, video_receiver_show *show, void *context);
+uint64_t video_receiver_step(struct video_receiver *r, uint64_t now_ns, int64_t sync_ns,
+		video_receiver_show *show, void *context);
 
 size_t video_receiver_missing(struct video_receiver *r, uint64_t now_ns, uint16_t *out, size_t capacity);
 // The way to the sender and back, as packets that were asked for have shown; 0: not known.

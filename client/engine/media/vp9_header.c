@@ -3,7 +3,8 @@
 
 #include "client/engine/media/limits.h"
 
-enum { FRAME_MARKER = 2, SYNC_CODE = 0x498342, COLOUR_RGB = 7, SUPERFRAME_MASK = 0xe0, SUPERFRAME_MARKER = 0xc0, REFERENCES = 3 };
+enum { FRAME_MARKER = 2, SYNC_CODE = 0x498342, COLOUR_RGB = 7, SUPERFRAME_MASK = 0xe0, SUPERFRAME_MARKER = 0xc0,
+		REFERENCES = 3 };
 
 struct bits {
 	const uint8_t *bytes;

@@ -11,7 +11,8 @@
 // take 27 ms, at 6 10 ms, and look the same.
 enum { SPEED_BEST = 5, SPEED_KEY = 6, SPEED_FASTEST = 8 };
 enum { BUSY_PERCENT = 35, CALM_PERCENT = 10, CALM_PICTURES = 250, BUSY_PICTURES = 10 };
-enum { BUFFER_MS = 1000, BUFFER_INITIAL_MS = 500, BUFFER_OPTIMAL_MS = 600, SHOOT_PERCENT = 25, QUANTIZER_MIN = 2, QUANTIZER_MAX = 56 };
+enum { BUFFER_MS = 1000, BUFFER_INITIAL_MS = 500, BUFFER_OPTIMAL_MS = 600, SHOOT_PERCENT = 25,
+		QUANTIZER_MIN = 2, QUANTIZER_MAX = 56 };
 enum { AQ_CYCLIC = 3, TILE_COLUMNS_WIDE = 1, WIDE_PIXELS = 960 };
 
 struct vp9_sender {
@@ -154,9 +155,4 @@ enum err vp9_sender_encode(struct vp9_sender *s, uint8_t *i420, uint64_t timesta
 	if (!wants_key)
 		adapt_speed(s, thread_time_ns() - start);
 	return ERR_OK;
-}
-
-int vp9_sender_speed(const struct vp9_sender *sender)
-{
-	return sender->speed;
 }

@@ -19,10 +19,10 @@ enum err vp9_sender_new(const struct y4m_format *format, uint32_t bitrate, struc
 void vp9_sender_free(struct vp9_sender *sender);
 // Packed I420; timestamp on the 90 kHz clock, rising. `*frame` is borrowed until the next call; `*size` is 0
 // if the encoder made nothing of this picture.
-enum err vp9_sender_encode(struct vp9_sender *sender, uint8_t *i420, uint64_t timestamp, bool wants_key, const uint8_t **frame,
+enum err vp9_sender_encode(struct vp9_sender *sender, uint8_t *i420, uint64_t timestamp, bool wants_key,
+		const uint8_t **frame,
 			   size_t *size, bool *is_key) CHECK_RESULT;
 // Pictures come too late although encoding itself is quick: the machine is busy. Take less of it.
 void vp9_sender_hurry(struct vp9_sender *sender);
-int vp9_sender_speed(const struct vp9_sender *sender);
 
 #endif

@@ -53,7 +53,8 @@ static enum err parse_data(uint64_t offset, uint32_t size, uint64_t file_size, s
 {
 	uint32_t block = out->channels * 2u;
 	if (block == 0)
-		return REFUSE(problem, ERR_PARSE, "the data chunk at byte %llu comes before the fmt chunk", (unsigned long long)offset);
+		return REFUSE(problem, ERR_PARSE, "the data chunk at byte %llu comes before the fmt chunk",
+				(unsigned long long)offset);
 	if (size > file_size - offset)
 		return REFUSE(problem, ERR_PARSE, "cut off: the data chunk says %u bytes from byte %llu, the file ends at %llu",
 			      size, (unsigned long long)offset, (unsigned long long)file_size);
@@ -77,12 +78,15 @@ enum err wav_reader_parse(const uint8_t *bytes, size_t size, uint64_t file_size,
 		if (memcmp(chunk, "data", 4) == 0)
 			return parse_data(body, chunk_size, file_size, out, problem);
 		if (chunk_size > file_size - body)
-			return REFUSE(problem, ERR_PARSE, "cut off: the chunk at byte %llu says %u bytes", (unsigned long long)at, chunk_size);
+			return REFUSE(problem, ERR_PARSE, "cut off: the chunk at byte %llu says %u bytes",
+					(unsigned long long)at, chunk_size);
 		if (memcmp(chunk, "fmt ", 4) == 0) {
 			if (out->channels != 0)
-				return REFUSE(problem, ERR_PARSE, "a second fmt chunk at byte %llu", (unsigned long long)at);
+				return REFUSE(problem, ERR_PARSE, "a second fmt chunk at byte %llu",
+				(unsigned long long)at);
 			if (body + chunk_size > size)
-				return REFUSE(problem, ERR_PARSE, "the fmt chunk at byte %llu is cut off or far too long", (unsigned long long)at);
+				return REFUSE(problem, ERR_PARSE,
+				"the fmt chunk at byte %llu is cut off or far too long", (unsigned long long)at);
 			enum err err = parse_format(bytes + body, chunk_size, out, problem);
 			if (err != ERR_OK)
 				return err;

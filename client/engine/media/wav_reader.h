@@ -22,7 +22,8 @@ struct wav_reader;
 
 // `bytes` is the beginning of a file of `file_size` bytes, at most WAV_HEADER_MAX of it; the data chunk must
 // start there. `problem` has MEDIA_PROBLEM_BYTES and gets a line without the file's name.
-enum err wav_reader_parse(const uint8_t *bytes, size_t size, uint64_t file_size, struct wav_format *out, char *problem) CHECK_RESULT;
+enum err wav_reader_parse(const uint8_t *bytes, size_t size, uint64_t file_size, struct wav_format *out,
+		char *problem) CHECK_RESULT;
 
 enum err wav_reader_open(const char *path, struct wav_reader **out, char *problem) CHECK_RESULT;
 void wav_reader_free(struct wav_reader *reader);

@@ -46,7 +46,8 @@ static enum err parse_rate(const char *text, struct y4m_format *out)
 		return ERR_PARSE;
 	memcpy(number, text, (size_t)(colon - text));
 	number[colon - text] = 0;
-	if (text_u64_parse(number, 1, 1000000000, &num) != ERR_OK || text_u64_parse(colon + 1, 1, 1000000000, &den) != ERR_OK)
+	if (text_u64_parse(number, 1, 1000000000, &num) != ERR_OK || text_u64_parse(colon + 1, 1, 1000000000,
+			&den) != ERR_OK)
 		return ERR_PARSE;
 	if (num > LIMIT_FPS * den || num < den)
 		return ERR_LIMIT;
@@ -79,10 +80,12 @@ static enum err parse_field(const char *field, struct y4m_format *out, char *pro
 	switch (field[0]) {
 	case 'W':
 		return parse_side(value, LIMIT_WIDTH, &out->width) == ERR_OK ? ERR_OK
-			: REFUSE(problem, ERR_PARSE, "width %.40s: an even number from %d to %d is allowed", value, LIMIT_SIDE_MIN, LIMIT_WIDTH);
+			: REFUSE(problem, ERR_PARSE, "width %.40s: an even number from %d to %d is allowed",
+					value, LIMIT_SIDE_MIN, LIMIT_WIDTH);
 	case 'H':
 		return parse_side(value, LIMIT_HEIGHT, &out->height) == ERR_OK ? ERR_OK
-			: REFUSE(problem, ERR_PARSE, "height %.40s: an even number from %d to %d is allowed", value, LIMIT_SIDE_MIN, LIMIT_HEIGHT);
+			: REFUSE(problem, ERR_PARSE, "height %.40s: an even number from %d to %d is allowed",
+					value, LIMIT_SIDE_MIN, LIMIT_HEIGHT);
 	case 'F':
 		return parse_rate(value, out) == ERR_OK ? ERR_OK
 			: REFUSE(problem, ERR_PARSE, "frame rate %.40s: 1:1 to %d:1 is allowed", value, LIMIT_FPS);
@@ -90,12 +93,14 @@ static enum err parse_field(const char *field, struct y4m_format *out, char *pro
 		return is_colour_read(value) ? ERR_OK
 			: REFUSE(problem, ERR_PARSE, "colour space %.40s: only 8-bit 4:2:0 is read", value);
 	case 'I':
-		return value[0] == 'p' || value[0] == '?' ? ERR_OK : REFUSE(problem, ERR_PARSE, "interlaced pictures are not read");
+		return value[0] == 'p' || value[0] == '?' ? ERR_OK : REFUSE(problem, ERR_PARSE,
+				"interlaced pictures are not read");
 	case 'A':
 	case 'X':
 		return ERR_OK;
 	default:
-		return REFUSE(problem, ERR_PARSE, "unknown header field '%.20s'", text_is_printable(field, strlen(field)) ? field : "?");
+		return REFUSE(problem, ERR_PARSE, "unknown header field '%.20s'", text_is_printable(field,
+				strlen(field)) ? field : "?");
 	}
 }
 
@@ -103,7 +108,8 @@ enum err y4m_reader_parse(const char *line, size_t size, struct y4m_format *out,
 {
 	char copy[Y4M_HEADER_MAX];
 	*out = (struct y4m_format){ 0 };
-	if (size >= sizeof copy || size < sizeof magic - 1 || memcmp(line, magic, sizeof magic - 1) != 0 || memchr(line, 0, size))
+	if (size >= sizeof copy || size < sizeof magic - 1 || memcmp(line, magic,
+			sizeof magic - 1) != 0 || memchr(line, 0, size))
 		return REFUSE(problem, ERR_PARSE, "not a YUV4MPEG2 file");
 	memcpy(copy, line, size);
 	copy[size] = 0;
@@ -128,7 +134,8 @@ static int line_length(const char *bytes, size_t size)
 static bool is_frame_line(const char *line, int length)
 {
 	int magic_length = (int)sizeof frame_magic - 1;
-	return length >= magic_length && length < Y4M_FRAME_HEADER_MAX && memcmp(line, frame_magic, sizeof frame_magic - 1) == 0 &&
+	return length >= magic_length && length < Y4M_FRAME_HEADER_MAX && memcmp(line, frame_magic,
+			sizeof frame_magic - 1) == 0 &&
 	       (length == magic_length || line[magic_length] == ' ');
 }
 
@@ -136,7 +143,8 @@ static enum err add_offset(struct y4m_reader *r, uint64_t offset)
 {
 	if (r->count == r->capacity) {
 		uint64_t capacity = r->capacity ? r->capacity * 2 : 256;
-		uint64_t *grown = capacity <= LIMIT_SOURCE_PICTURES ? reallocarray(r->offsets, capacity, sizeof *grown) : NULL;
+		uint64_t *grown = capacity <= LIMIT_SOURCE_PICTURES ? reallocarray(r->offsets, capacity,
+				sizeof *grown) : NULL;
 		if (!grown)
 			return REFUSE(r->problem, ERR_LIMIT, "more than %llu pictures", (unsigned long long)r->count);
 		r->offsets = grown;
@@ -159,8 +167,10 @@ static enum err index_file(struct y4m_reader *r, uint64_t offset, uint64_t file_
 				      (unsigned long long)r->count, (unsigned long long)offset);
 		offset += (uint64_t)length + 1;
 		if (file_size - offset < picture)
-			return REFUSE(r->problem, ERR_PARSE, "cut off: picture %llu needs %zu bytes from byte %llu, the file ends at %llu",
-				      (unsigned long long)r->count, picture, (unsigned long long)offset, (unsigned long long)file_size);
+			return REFUSE(r->problem, ERR_PARSE,
+					"cut off: picture %llu needs %zu bytes from byte %llu, the file ends at %llu",
+				      (unsigned long long)r->count, picture, (unsigned long long)offset,
+				(unsigned long long)file_size);
 		enum err err = add_offset(r, offset);
 		if (err != ERR_OK)
 			return err;
@@ -210,13 +220,16 @@ static enum err read_line(struct y4m_reader *r, size_t most, int wait_ms, bool i
 		char c;
 		enum err err = read_some(r, &c, 1, wait_ms, is_begun || r->line_size > 0, &got);
 		if (err == ERR_CLOSED && r->line_size > 0)
-			return REFUSE(r->problem, ERR_PARSE, "cut off in the header of picture %llu", (unsigned long long)r->next);
+			return REFUSE(r->problem, ERR_PARSE, "cut off in the header of picture %llu",
+					(unsigned long long)r->next);
 		if (err != ERR_OK)
 			return err;
 		if (c == '\n')
 			return ERR_OK;
 		if (r->line_size >= most)
-			return REFUSE(r->problem, ERR_PARSE, "damaged: no line end in %zu bytes before picture %llu", most, (unsigned long long)r->next);
+			return REFUSE(r->problem, ERR_PARSE,
+					"damaged: no line end in %zu bytes before picture %llu", most,
+					(unsigned long long)r->next);
 		r->line[r->line_size++] = c;
 	}
 }
@@ -297,7 +310,8 @@ static enum err read_file_picture(struct y4m_reader *r, uint64_t number, uint8_t
 	while (done < size) {
 		ssize_t got = pread(r->descriptor, i420 + done, size - done, (off_t)(at + done));
 		if (got <= 0)
-			return REFUSE(r->problem, ERR_IO, "picture %llu could not be read: %s", (unsigned long long)(number % r->count),
+			return REFUSE(r->problem, ERR_IO, "picture %llu could not be read: %s",
+					(unsigned long long)(number % r->count),
 				      got < 0 ? strerror(errno) : "the file became shorter");
 		done += (size_t)got;
 	}
@@ -312,7 +326,8 @@ static enum err read_stream_picture(struct y4m_reader *r, uint8_t *i420)
 		if (err != ERR_OK)
 			return err;
 		if (!is_frame_line(r->line, (int)r->line_size))
-			return REFUSE(r->problem, ERR_PARSE, "damaged: picture %llu does not begin with FRAME", (unsigned long long)r->next);
+			return REFUSE(r->problem, ERR_PARSE, "damaged: picture %llu does not begin with FRAME",
+					(unsigned long long)r->next);
 		r->line_size = 0;
 		r->is_in_picture = true;
 		r->picture_filled = 0;
@@ -320,7 +335,8 @@ static enum err read_stream_picture(struct y4m_reader *r, uint8_t *i420)
 	size_t size = y4m_picture_bytes(&r->format);
 	while (r->picture_filled < size) {
 		size_t got;
-		enum err err = read_some(r, i420 + r->picture_filled, size - r->picture_filled, Y4M_READ_WAIT_MS, true, &got);
+		enum err err = read_some(r, i420 + r->picture_filled, size - r->picture_filled,
+				Y4M_READ_WAIT_MS, true, &got);
 		if (err == ERR_CLOSED)
 			return REFUSE(r->problem, ERR_PARSE, "cut off in picture %llu", (unsigned long long)r->next);
 		if (err != ERR_OK)

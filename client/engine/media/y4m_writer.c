@@ -12,7 +12,8 @@ enum err y4m_writer_init(struct y4m_writer *writer, int descriptor, bool is_stre
 {
 	*writer = (struct y4m_writer){ .descriptor = descriptor, .is_stream = is_stream, .format = *format };
 	char header[Y4M_HEADER_MAX];
-	int size = snprintf(header, sizeof header, "YUV4MPEG2 W%u H%u F%u:%u Ip A1:1 C420jpeg\n", format->width, format->height,
+	int size = snprintf(header, sizeof header, "YUV4MPEG2 W%u H%u F%u:%u Ip A1:1 C420jpeg\n", format->width,
+			format->height,
 			    format->rate_num, format->rate_den);
 	writer->bytes = (uint64_t)size;
 	return outfile_write(descriptor, header, (size_t)size);

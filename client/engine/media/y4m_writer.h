@@ -16,7 +16,8 @@ struct y4m_writer {
 	uint64_t bytes;    // of whole pictures, header included
 };
 
-enum err y4m_writer_init(struct y4m_writer *writer, int descriptor, bool is_stream, const struct y4m_format *format) CHECK_RESULT;
+enum err y4m_writer_init(struct y4m_writer *writer, int descriptor, bool is_stream,
+		const struct y4m_format *format) CHECK_RESULT;
 // Packed I420. After a failure a file is cut back to its last whole picture.
 enum err y4m_writer_write(struct y4m_writer *writer, const uint8_t *i420) CHECK_RESULT;
 
