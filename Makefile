@@ -147,7 +147,7 @@ $(FUZZERS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $$(call fakes,$$*) $$(call arch
 check:
 	@PART='$(PART)' tests/run
 
-demo: all
+demo: bin $(addprefix $(B)/tests/,meter leakscan plant)
 	@tests/demo/demo
 
 # bench, fuzz and soak run whatever bench-*, fuzz_* and soak-* there is; one of them: make bench-X.
