@@ -3,11 +3,9 @@
 
 #include "base/secret.h"
 #include "base/tls_conn.h"
+#include "tests/fake/client_certificate.h"
 
 #include <arpa/inet.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -56,36 +54,6 @@ struct client_relay {
 	struct id incarnation;
 	struct client clients[CLIENT_RELAY_CLIENTS];
 };
-
-static bool make_certificate(const char *directory, char *certificate_path, char *key_path, struct token_pins *pins)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *certificate = X509_new();
-	X509_set_pubkey(certificate, key);
-	ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-	X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-	X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC, (const uint8_t *)"relay.test", -1, -1, 0);
-	X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
-	X509_sign(certificate, key, EVP_sha256());
-	sprintf(certificate_path, "%s/relay.crt", directory);
-	sprintf(key_path, "%s/relay.key", directory);
-	FILE *out = fopen(certificate_path, "w"), *key_out = fopen(key_path, "w");
-	bool is_done = out && key_out && PEM_write_X509(out, certificate) == 1 &&
-		       PEM_write_PrivateKey(key_out, key, NULL, NULL, 0, NULL, NULL) == 1;
-	if (out)
-		fclose(out);
-	if (key_out)
-		fclose(key_out);
-	uint8_t *der = NULL;
-	int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
-	secret_sha256(der, (size_t)size, pins->pin[0]);
-	pins->count = 1;
-	OPENSSL_free(der);
-	X509_free(certificate);
-	EVP_PKEY_free(key);
-	return is_done;
-}
 
 static int open_socket(int type, uint16_t *port)
 {
@@ -401,15 +369,15 @@ static void serve(struct client_relay *relay, struct client *client)
 		if (tls_conn_feed(client->tls, bytes, (size_t)n) != ERR_OK)
 			client->is_closing = true;
 	}
-	if (n == 0)
-		client->is_closing = true;
 	enum err err = client->is_ready ? ERR_OK : tls_conn_handshake(client->tls);
 	client->is_ready = err == ERR_OK;
 	if (err != ERR_OK && err != ERR_AGAIN)
 		client->is_closing = true;
 	if (client->is_ready)
-		read_frames(relay, client);
+		read_frames(relay, client); // also what came right before the end
 	flush(client);
+	if (n == 0)
+		client->is_closing = true;
 	if (!client->is_closing)
 		return;
 	struct control_message gone = { .type = CONTROL_GONE,
@@ -484,9 +452,9 @@ static void *run(void *argument)
 
 struct client_relay *client_relay_start(const char *directory)
 {
-	char certificate[512], key[512];
+	char certificate[CLIENT_CERTIFICATE_PATH_MAX], key[CLIENT_CERTIFICATE_PATH_MAX];
 	struct client_relay *relay = calloc(1, sizeof(*relay));
-	if (!relay || !make_certificate(directory, certificate, key, &relay->pins))
+	if (!relay || !client_certificate_make(directory, "relay", certificate, key, &relay->pins))
 		return NULL;
 	for (size_t i = 0; i < CLIENT_RELAY_CLIENTS; i++)
 		relay->clients[i].fd = -1;

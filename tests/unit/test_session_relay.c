@@ -474,7 +474,7 @@ static void test_ghost_is_seen(void **state)
 	say(&b, 1);
 	WAIT(&a, &b, counted(&a, COUNTER_unknown_sender) == 1);
 	assert_int_equal(a.media.received, 0);
-	assert_true(counted(&a, COUNTER_announcement_failed) >= 1);
+	WAIT(&a, &b, counted(&a, COUNTER_announcement_failed) >= 1);
 	finish(&a);
 	finish(&b);
 }
@@ -529,16 +529,15 @@ static void test_hostile_relay(void **state)
 	for (size_t i = 0; i < sizeof(unexpected) / sizeof(*unexpected); i++)
 		client_relay_send_message(relay, &unexpected[i]);
 	WAIT(&a, &b, counted(&a, COUNTER_message_unexpected) >= 3 && counted(&a, COUNTER_announcement_failed) == 1);
-	assert_true(counted(&a, COUNTER_datagram_malformed) >= 2);
-	assert_true(counted(&a, COUNTER_hop_unauthentic) >= 1);
-	assert_true(counted(&a, COUNTER_media_malformed) >= 1);
+	WAIT(&a, &b, counted(&a, COUNTER_datagram_malformed) >= 2 && counted(&a, COUNTER_hop_unauthentic) >= 1 &&
+			     counted(&a, COUNTER_media_malformed) >= 1);
 	say(&a, 9);
 	WAIT(&a, &b, b.media.received == 1); // all of that changed nothing
 	frame[0] = 0xc0;
 	frame[1] = 0xee;
 	client_relay_send_frame(relay, frame, 50); // no such message: the connection is not to be trusted
 	WAIT(&a, &b, a.reconnecting == 1 && a.joined == 2 && b.joined == 2);
-	assert_int_equal(counted(&a, COUNTER_message_malformed), 1);
+	WAIT(&a, &b, counted(&a, COUNTER_message_malformed) == 1); // as soon as the figures are fresh
 	for (uint32_t i = 0; i < 700; i++) { // members without end
 		struct control_message member = { .type = CONTROL_MEMBER, .member = { .index = 1000 + i, .participant = { { 0xcc, (uint8_t)(i >> 8), (uint8_t)i } } } };
 		client_relay_send_message(relay, &member);
