@@ -57,15 +57,20 @@ void delay_update(struct delay *d, uint64_t arrival_ns, int64_t media_ns)
 	d->updates++;
 }
 
-int64_t delay_target_ns(const struct delay *d)
+int64_t delay_part_ns(const struct delay *d, double part)
 {
-	double wanted = d->part * d->sum, below = 0;
+	double wanted = part * d->sum, below = 0;
 	int bucket = 0;
 	for (; bucket < DELAY_BUCKETS - 1; bucket++) {
 		below += d->share[bucket];
 		if (below >= wanted)
 			break;
 	}
-	int64_t target = (bucket + 1) * DELAY_BUCKET_MS * (int64_t)MEDIA_MS + MARGIN_NS;
+	return (bucket + 1) * DELAY_BUCKET_MS * (int64_t)MEDIA_MS + MARGIN_NS;
+}
+
+int64_t delay_target_ns(const struct delay *d)
+{
+	int64_t target = delay_part_ns(d, d->part);
 	return target > d->least_ns ? target : d->least_ns;
 }

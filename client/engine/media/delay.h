@@ -28,5 +28,7 @@ void delay_update(struct delay *d, uint64_t arrival_ns, int64_t media_ns);
 int64_t delay_base_ns(const struct delay *d);
 // To be added to the base: part `part` of the packets then is in time.
 int64_t delay_target_ns(const struct delay *d);
+// The same for another part, without the smallest target.
+int64_t delay_part_ns(const struct delay *d, double part);
 
 #endif

@@ -11,6 +11,8 @@
 #include <string.h>
 
 static const double in_time = 0.95;
+// Sound waits for what most pictures need, not for the few that were lost and asked for.
+static const double typical = 0.75;
 #define TARGET_LEAST_NS (15 * (int64_t)MEDIA_MS)
 #define TARGET_START_NS (30 * (int64_t)MEDIA_MS)
 #define SYNC_MAX_NS ((int64_t)MEDIA_SECOND)     // sound farther away than this is of another clock
@@ -167,7 +169,7 @@ static void update_delay(struct video_receiver *r, uint64_t now_ns, int64_t sync
 	r->delay_ns = is_other_clock || wanted > r->delay_ns - shrink ? wanted : r->delay_ns - shrink;
 	r->delay_at_ns = now_ns;
 	pthread_mutex_lock(&r->lock);
-	r->needed_ns = needed;
+	r->needed_ns = delay_base_ns(&r->delay) + delay_part_ns(&r->delay, typical);
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -44,7 +44,7 @@ size_t video_receiver_missing(struct video_receiver *r, uint64_t now_ns, uint16_
 uint64_t video_receiver_rtt_ns(struct video_receiver *r);
 // Whether to ask for a key frame now; counts as asked.
 bool video_receiver_wants_key(struct video_receiver *r, uint64_t now_ns);
-// Delay that the pictures need for themselves, or MEDIA_DELAY_NONE.
+// Delay that most of the pictures need, or MEDIA_DELAY_NONE.
 int64_t video_receiver_needed_ns(struct video_receiver *r);
 void video_receiver_get_stats(struct video_receiver *r, struct video_receiver_stats *out);
 
