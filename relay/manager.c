@@ -95,7 +95,6 @@ static enum err begin(struct manager *manager, struct transfer *transfer, const 
 	CURL *curl = transfer->http.curl;
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body ? on_nothing : on_stream);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, manager);
-	(void)curl_easy_setopt(curl, CURLOPT_PRIVATE, transfer);
 	if (body) {
 		(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)REPORT_TIMEOUT_S);
 	} else {
@@ -187,9 +186,8 @@ static void run_transfers(struct manager *manager)
 	int running, left;
 	(void)curl_multi_perform(manager->multi, &running);
 	for (CURLMsg *m = curl_multi_info_read(manager->multi, &left); m; m = curl_multi_info_read(manager->multi, &left)) {
-		char *transfer = NULL;
-		if (m->msg == CURLMSG_DONE && curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &transfer) == CURLE_OK)
-			finished(manager, (struct transfer *)(void *)transfer, m->data.result);
+		if (m->msg == CURLMSG_DONE)
+			finished(manager, m->easy_handle == manager->post.http.curl ? &manager->post : &manager->stream, m->data.result);
 	}
 }
 

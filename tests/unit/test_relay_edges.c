@@ -156,6 +156,7 @@ static int connected_tcp(int *other)
 	socklen_t size = sizeof(address);
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	*other = socket(AF_INET, SOCK_STREAM, 0);
+	assert_true(listener >= 0 && *other >= 0);
 	assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(listener, 1), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
