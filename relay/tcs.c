@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -310,6 +311,7 @@ static int enrol(const struct arguments *arguments, const struct tcs_config *con
 static int run_manager(char **argv)
 {
 	log_init("tcs manager", (enum log_level)atoi(argv[3]));
+	(void)prctl(PR_SET_NAME, "tcs manager"); // it was started as /proc/self/exe
 	signal(SIGINT, SIG_IGN); // the relay stops first, and we with it
 	signal(SIGPIPE, SIG_IGN);
 	return manager_run(&(struct manager_options){ .state_directory = argv[2], .engine = argv[4], .socket = MANAGER_LINK_SOCKET,
