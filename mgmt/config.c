@@ -33,7 +33,7 @@ enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static bool is_host_name(const char *name)
 {
-	if (name[0] == '.' || name[0] == '-')
+	if (name[0] == '\0' || name[0] == '.' || name[0] == '-')
 		return false;
 	return name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-")] == '\0';
 }
@@ -43,7 +43,7 @@ static enum err check(const struct config *config, const char *path, char *probl
 {
 	const char *what = NULL;
 	if (!is_host_name(config->server_name))
-		what = "server-name: lower-case letters, digits, dots and hyphens are allowed";
+		what = "server-name: must be given, lower-case letters, digits, dots and hyphens";
 	else if (config->listen_port == 0 && !config->mux_socket[0])
 		what = "listen-port is 0 and mux-socket is empty: give one of them";
 	else if (strlen(config->mux_socket) > SOCKET_PATH_MAX || strlen(config->control_socket) > SOCKET_PATH_MAX)

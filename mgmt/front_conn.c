@@ -17,7 +17,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-enum { CHUNK = 16384, OUTPUT_MAX = 65536, READS_MAX = 8 };
+enum { CHUNK = 16384, OUTPUT_MAX = 65536, READS_MAX = 8, LINGER_MS = 2000 };
 
 struct front_conn {
 	struct front_watch net, http; // http.fd is -1 until the handshake is done
@@ -29,6 +29,9 @@ struct front_conn {
 	struct peer_net address;
 	uint64_t started_ms, active_ms;
 	bool is_over, is_net_ended, is_http_ended;
+	bool is_http_deaf;  // http answers and takes no more: what still comes is thrown away
+	bool is_lingering;  // all is sent; what the peer still sends is read so that no reset overtakes the answer
+	uint64_t linger_ms;
 	size_t up_size, up_position;   // plaintext on its way to http
 	size_t out_size, out_position; // ciphertext on its way to the network
 	uint8_t up[CHUNK], out[CHUNK];
@@ -107,15 +110,13 @@ static bool flush_http(struct front_conn *conn)
 				return is_moved;
 			conn->up_size = size;
 		}
-		ssize_t n = send(conn->http.fd, conn->up + conn->up_position, conn->up_size - conn->up_position, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR) {
-				conn->is_http_ended = true;
-				conn->up_position = conn->up_size;
-			}
+		size_t left = conn->up_size - conn->up_position;
+		ssize_t n = conn->is_http_deaf ? (ssize_t)left
+					       : send(conn->http.fd, conn->up + conn->up_position, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return is_moved;
-		}
-		conn->up_position += (size_t)n;
+		conn->is_http_deaf |= n < 0;
+		conn->up_position += n < 0 ? left : (size_t)n;
 		is_moved = true;
 	}
 }
@@ -182,7 +183,7 @@ static bool read_net(struct front_conn *conn)
 		return false;
 	ssize_t n = recv(conn->net.fd, bytes, sizeof(bytes), 0);
 	if (n > 0) {
-		if (tls_conn_feed(conn->tls, bytes, (size_t)n))
+		if (!conn->is_lingering && tls_conn_feed(conn->tls, bytes, (size_t)n))
 			drop(conn, COUNTER_DROP_TLS);
 		return true;
 	}
@@ -228,7 +229,7 @@ static void pump(struct front_conn *conn)
 		is_moved = read_net(conn);
 		if (!conn->is_over && conn->http.fd < 0)
 			shake_hands(conn);
-		if (!conn->is_over && conn->http.fd >= 0)
+		if (!conn->is_over && conn->http.fd >= 0 && !conn->is_lingering)
 			is_moved |= flush_http(conn);
 		is_moved |= read_http(conn);
 		if (!conn->is_over)
@@ -238,9 +239,13 @@ static void pump(struct front_conn *conn)
 	}
 	if (conn->is_over)
 		return;
-	bool is_net_done = conn->is_net_ended && conn->up_size == conn->up_position;
-	bool is_http_done = conn->is_http_ended && output_waiting(conn) == 0;
-	if (is_net_done || is_http_done)
+	if (conn->is_http_ended && output_waiting(conn) == 0 && !conn->is_lingering) {
+		conn->is_lingering = true;
+		conn->linger_ms = front_now_ms();
+		conn->up_position = conn->up_size = 0;
+		shutdown(conn->net.fd, SHUT_WR);
+	}
+	if (conn->is_net_ended && conn->up_size == conn->up_position)
 		close_conn(conn);
 	else
 		set_interest(conn);
@@ -338,6 +343,8 @@ void front_conn_sweep(struct front *front, uint64_t now_ms)
 		next = conn->next;
 		if (conn->http.fd < 0 && now_ms - conn->started_ms >= config->handshake_timeout_s * 1000)
 			drop(conn, COUNTER_DROP_HANDSHAKE_TIME);
+		else if (conn->is_lingering && now_ms - conn->linger_ms >= LINGER_MS)
+			close_conn(conn);
 		else if (now_ms - conn->active_ms >= config->idle_timeout_s * 1000)
 			drop(conn, COUNTER_DROP_IDLE);
 	}

@@ -14,7 +14,7 @@
 enum store_mode {
 	STORE_READ,
 	STORE_WRITE, // may free space: works when the store is full
-	STORE_GROW,  // adds: ERR_FULL while less than a tenth of the store is free
+	STORE_GROW,  // adds: ERR_FULL at commit, or before, if it would take of the last tenth of the store
 };
 
 struct store_ops;

@@ -23,6 +23,8 @@ struct lmdb_store {
 struct lmdb_txn {
 	struct store_txn txn;
 	MDB_txn *mdb;
+	bool is_tight;       // nearly full: may use room in pages, but not take more of them
+	size_t pages_before;
 };
 
 static enum err failure(int rc)
@@ -93,8 +95,9 @@ static int read_usage(struct lmdb_store *store, uint64_t *used, uint64_t *max)
 	return rc;
 }
 
-// Room to add? The last tenth is kept for transactions that free space, which need pages themselves.
-static int check_room(struct lmdb_store *store)
+// Is the store so full that it must not grow? The last tenth is kept for transactions that free space, which
+// need pages themselves.
+static int check_room(struct lmdb_store *store, bool *is_tight)
 {
 	uint64_t used, max;
 	int rc = read_usage(store, &used, &max);
@@ -105,7 +108,15 @@ static int check_room(struct lmdb_store *store)
 		log_line(LOG_WARNING, "the store is %d %% full (%llu of %llu bytes): raise store-size", ALARM_PERCENT,
 			 (unsigned long long)used, (unsigned long long)max);
 	store->is_alarmed = is_alarming;
-	return used >= max / 100 * FULL_PERCENT ? MDB_MAP_FULL : 0;
+	*is_tight = used >= max / 100 * FULL_PERCENT;
+	return 0;
+}
+
+static size_t pages_of(struct lmdb_txn *txn)
+{
+	MDB_stat stat = {0};
+	mdb_stat(txn->mdb, ((struct lmdb_store *)txn->txn.store)->dbi, &stat);
+	return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
 }
 
 static void lmdb_close(struct store *store)
@@ -122,23 +133,17 @@ static enum err lmdb_begin(struct store *store, enum store_mode mode, struct sto
 	if (!txn)
 		return ERR_NOMEM;
 	txn->txn = (struct store_txn){.store = store, .mode = mode};
-	int rc = mode == STORE_GROW ? check_room(s) : 0;
+	int rc = mode == STORE_GROW ? check_room(s, &txn->is_tight) : 0;
 	if (!rc)
 		rc = mdb_txn_begin(s->env, NULL, mode == STORE_READ ? MDB_RDONLY : 0, &txn->mdb);
 	if (rc) {
 		free(txn);
 		return failure(rc);
 	}
+	if (txn->is_tight)
+		txn->pages_before = pages_of(txn);
 	*out = &txn->txn;
 	return ERR_OK;
-}
-
-static enum err lmdb_commit(struct store_txn *txn)
-{
-	struct lmdb_txn *t = (struct lmdb_txn *)txn;
-	int rc = mdb_txn_commit(t->mdb);
-	free(t);
-	return failure(rc);
 }
 
 static void lmdb_abort(struct store_txn *txn)
@@ -146,6 +151,18 @@ static void lmdb_abort(struct store_txn *txn)
 	struct lmdb_txn *t = (struct lmdb_txn *)txn;
 	mdb_txn_abort(t->mdb);
 	free(t);
+}
+
+static enum err lmdb_commit(struct store_txn *txn)
+{
+	struct lmdb_txn *t = (struct lmdb_txn *)txn;
+	if (t->is_tight && pages_of(t) > t->pages_before) {
+		lmdb_abort(txn);
+		return ERR_FULL;
+	}
+	int rc = mdb_txn_commit(t->mdb);
+	free(t);
+	return failure(rc);
 }
 
 static MDB_dbi dbi_of(struct store_txn *txn)
