@@ -17,11 +17,16 @@ enum {
 	POLL_MAX = RESOLVE_ADDRESSES_MAX + 4,
 };
 
-static uint64_t monotonic_ms(void)
+uint64_t session_now_us(void)
 {
 	struct timespec time;
 	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+static uint64_t monotonic_ms(void)
+{
+	return session_now_us() / 1000;
 }
 
 static uint64_t realtime_ns(void)

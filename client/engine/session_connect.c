@@ -176,7 +176,7 @@ static void step_joined(struct engine_session *session)
 		return;
 	}
 	if (session->now_ms >= session->next_ping_ms) {
-		const struct control_message ping = { .type = CONTROL_PING, .ping = session->now_ms };
+		const struct control_message ping = { .type = CONTROL_PING, .ping = session_now_us() };
 		session->next_ping_ms = session->now_ms + PING_MS;
 		session_control_send(session, &ping);
 	}

@@ -241,8 +241,8 @@ static enum err on_message(struct engine_session *session, const struct control_
 			session_media_path_changed(session);
 		break;
 	case CONTROL_PONG:
-		if (message->ping <= session->now_ms)
-			session->stats.round_trip_ms = (double)(session->now_ms - message->ping);
+		if (message->ping <= session_now_us())
+			session->stats.round_trip_ms = (double)(session_now_us() - message->ping) / 1000;
 		break;
 	case CONTROL_STREAMS_OF: // everyone is received; the media engine learns of streams by their packets
 		break;

@@ -70,7 +70,7 @@ struct engine_session {
 	// Of one connection.
 	enum session_phase phase;
 	uint64_t phase_deadline_ms, retry_ms, retry_pause_ms, first_deadline_ms;
-	uint64_t joined_ms, heard_ms, next_ping_ms, ping_sent_ms, rejoin_until;
+	uint64_t joined_ms, heard_ms, next_ping_ms, rejoin_until;
 	const char *lost_why; // what the relay said before it closed; NULL: nothing
 	bool is_link_due;     // its descriptor was ready
 	struct tls_context *tls;
@@ -85,6 +85,7 @@ struct engine_session {
 };
 
 // session.c
+uint64_t session_now_us(void); // monotonic
 void session_event(struct engine_session *session, struct engine_event *event);
 void session_count(struct engine_session *session, enum counter counter);
 // The session ends with this; `problem` may be NULL when all is well.

@@ -61,8 +61,11 @@ static int open_socket(int type, uint16_t *port)
 	socklen_t size = sizeof(address);
 	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 || (type == SOCK_STREAM && listen(fd, 8) != 0) ||
-	    getsockname(fd, (struct sockaddr *)&address, &size) != 0)
+	    getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+		if (fd >= 0)
+			close(fd);
 		return -1;
+	}
 	*port = ntohs(address.sin_port);
 	return fd;
 }
@@ -409,7 +412,7 @@ static void accept_client(struct client_relay *relay)
 static void receive_udp(struct client_relay *relay)
 {
 	uint8_t bytes[2048];
-	struct sockaddr_in from;
+	struct sockaddr_in from = { 0 };
 	for (;;) {
 		socklen_t from_size = sizeof(from);
 		ssize_t n = recvfrom(relay->udp, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &from_size);
