@@ -68,8 +68,9 @@ static void answer(struct client *client)
 	relay->loop->ops->stream_finish(client->stream);
 }
 
-static void on_received(void *context, const uint8_t *bytes, size_t size)
+static void on_received(void *context, const uint8_t *bytes, size_t size, uint64_t received_ns)
 {
+	(void)received_ns;
 	struct client *client = context;
 	size_t room = sizeof(client->request) - client->request_size;
 	size_t n = size < room ? size : room;

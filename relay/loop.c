@@ -28,19 +28,20 @@ uint64_t loop_clock_ns(int clock)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-void loop_read_control(struct msghdr *message, struct loop_datagram *out)
+void loop_read_control(struct msghdr *message, struct in6_addr *local, uint64_t *received_ns)
 {
-	out->received_ns = 0;
-	memset(&out->from.local, 0, sizeof(out->from.local));
+	*received_ns = 0;
+	if (local)
+		memset(local, 0, sizeof(*local));
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
 			struct timespec t;
 			memcpy(&t, CMSG_DATA(c), sizeof(t));
-			out->received_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			*received_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO && local) {
 			struct in6_pktinfo info;
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			out->from.local = info.ipi6_addr;
+			*local = info.ipi6_addr;
 		}
 	}
 }

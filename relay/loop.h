@@ -45,13 +45,16 @@ struct loop_handlers {
 	void (*on_accept)(void *context, int descriptor);
 	void (*on_readable)(void *context, int descriptor);
 	void (*on_timer)(void *context);
-	// After all events of a wake-up, before the loop writes streams and sleeps again.
+	// After all events of a wake-up, before the loop writes streams.
 	void (*on_wake_end)(void *context);
+	// After streams were written too: all that could leave has been given to the kernel.
+	void (*on_wake_sent)(void *context);
 	void *context;
 };
 
 struct loop_stream_handlers {
-	void (*on_received)(void *context, const uint8_t *bytes, size_t size);
+	// `received_ns`: CLOCK_REALTIME when the kernel took the last of it from the device, 0: not known.
+	void (*on_received)(void *context, const uint8_t *bytes, size_t size, uint64_t received_ns);
 	// The socket takes more: fill in what is to be sent, 0 if there is nothing.
 	size_t (*on_output)(void *context, uint8_t *bytes, size_t capacity);
 	// The peer closed or the connection broke. The stream stays until stream_close.
@@ -69,7 +72,8 @@ struct loop_ops {
 	enum err (*watch_readable)(struct loop *loop, int descriptor);
 	void (*unwatch)(struct loop *loop, int descriptor);
 
-	// A connected, non-blocking stream socket, the loop's own from here on. Both tables are borrowed.
+	// A connected, non-blocking stream socket, the loop's own from here on; with SO_TIMESTAMPNS set it tells
+	// receive times. Both tables are borrowed.
 	enum err (*stream_open)(struct loop *loop, int descriptor, const struct loop_stream_handlers *handlers, void *context,
 				struct loop_stream **out);
 	void (*stream_output)(struct loop_stream *stream); // there is output: on_output is called when it can be sent
@@ -101,9 +105,9 @@ enum err loop_open(enum loop_choice choice, const struct loop_handlers *handlers
 
 // --- for the backends
 uint64_t loop_clock_ns(int clock);
-// Source, own address and receive time from a message's control data.
+// Own address and receive time from a message's control data; `local` may be NULL.
 struct msghdr;
-void loop_read_control(struct msghdr *message, struct loop_datagram *out);
+void loop_read_control(struct msghdr *message, struct in6_addr *local, uint64_t *received_ns);
 // Control data that fixes the source address; returns its size. `control` is aligned, LOOP_CONTROL_BYTES long.
 enum { LOOP_CONTROL_BYTES = 64 };
 size_t loop_write_control(const struct loop_address *to, void *control);

@@ -244,11 +244,17 @@ static void stream_write(struct loop_stream *stream)
 
 static void stream_read(struct epoll_loop *loop, struct loop_stream *stream)
 {
-	ssize_t got = recv(stream->watch.descriptor, loop->input, sizeof(loop->input), MSG_DONTWAIT);
-	if (got > 0)
-		stream->handlers->on_received(stream->context, loop->input, (size_t)got);
-	else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+	_Alignas(struct cmsghdr) uint8_t control[LOOP_CONTROL_BYTES];
+	struct iovec vector = { .iov_base = loop->input, .iov_len = sizeof(loop->input) };
+	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	uint64_t received_ns;
+	ssize_t got = recvmsg(stream->watch.descriptor, &message, MSG_DONTWAIT);
+	if (got > 0) {
+		loop_read_control(&message, NULL, &received_ns);
+		stream->handlers->on_received(stream->context, loop->input, (size_t)got, received_ns);
+	} else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
 		stream_broken(stream);
+	}
 }
 
 static void stream_event(struct epoll_loop *loop, struct loop_stream *stream, uint32_t events)
@@ -298,7 +304,7 @@ static void receive_datagrams(struct epoll_loop *loop)
 			d->from.peer = loop->from[i];
 			d->bytes = loop->bytes[i];
 			d->size = loop->in[i].msg_len;
-			loop_read_control(&loop->in[i].msg_hdr, d);
+			loop_read_control(&loop->in[i].msg_hdr, &d->from.local, &d->received_ns);
 		}
 		loop->handlers.on_datagrams(loop->handlers.context, loop->batch, (size_t)got);
 		if (got < LOOP_BATCH)
@@ -427,6 +433,7 @@ static enum err run(struct loop *base)
 		run_timer(loop);
 		loop->handlers.on_wake_end(loop->handlers.context);
 		write_ready(loop);
+		loop->handlers.on_wake_sent(loop->handlers.context);
 		free_dead(loop);
 	}
 	return ERR_OK;

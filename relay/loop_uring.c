@@ -20,7 +20,7 @@
 enum { ENTRIES = 512, COMPLETIONS = 8192,
        DATAGRAM_GROUP = 0, DATAGRAM_BUFFERS = 1024, DATAGRAM_BUFFER_BYTES = 2048, CONTROL_IN_BYTES = 128,
        NAME_BYTES = 32, // of a source address, rounded up so that the control data behind it is aligned
-       STREAM_GROUP = 1, STREAM_BUFFERS = 128, STREAM_BUFFER_BYTES = 16384 };
+       STREAM_GROUP = 1, STREAM_BUFFERS = 128, STREAM_BUFFER_BYTES = 16384, STREAM_CONTROL_BYTES = 64 };
 
 // The low bits of user_data tell which operation of the object has completed.
 enum operation { OP_IGNORED, OP_DATAGRAMS, OP_ACCEPT, OP_POLL, OP_RECEIVE, OP_SEND, OP_MASK = 7 };
@@ -62,7 +62,7 @@ struct uring_loop {
 	bool is_stopping, is_rearming; // is_rearming: some receive ended and must be armed again
 	struct watch *watches;
 	struct loop_stream *streams, *ready;
-	struct msghdr shape; // of what is received
+	struct msghdr datagram_shape, stream_shape; // of what is received
 	struct loop_datagram batch[LOOP_BATCH];
 	uint16_t batch_buffer[LOOP_BATCH];
 	size_t batch_count;
@@ -154,7 +154,8 @@ static enum err uring_open(const struct loop_handlers *handlers, struct loop **o
 	loop->datagrams = -1;
 	loop->timer_ns = UINT64_MAX;
 	loop->now_ns = loop_clock_ns(CLOCK_MONOTONIC);
-	loop->shape = (struct msghdr){ .msg_namelen = NAME_BYTES, .msg_controllen = CONTROL_IN_BYTES };
+	loop->datagram_shape = (struct msghdr){ .msg_namelen = NAME_BYTES, .msg_controllen = CONTROL_IN_BYTES };
+	loop->stream_shape = (struct msghdr){ .msg_controllen = STREAM_CONTROL_BYTES };
 	enum err err = ring_open(&loop->ring, ENTRIES, COMPLETIONS);
 	if (err) {
 		free(loop);
@@ -195,7 +196,7 @@ static void watch_arm(struct uring_loop *loop, struct watch *watch)
 	struct io_uring_sqe *sqe = next_sqe(loop, watch, watch->operation);
 	switch (watch->operation) {
 	case OP_DATAGRAMS:
-		io_uring_prep_recvmsg_multishot(sqe, watch->descriptor, &loop->shape, 0);
+		io_uring_prep_recvmsg_multishot(sqe, watch->descriptor, &loop->datagram_shape, 0);
 		io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT);
 		sqe->buf_group = DATAGRAM_GROUP;
 		break;
@@ -271,7 +272,7 @@ static void tend_watches(struct uring_loop *loop)
 static void stream_receive(struct loop_stream *stream)
 {
 	struct io_uring_sqe *sqe = next_sqe(stream->loop, stream, OP_RECEIVE);
-	io_uring_prep_recv_multishot(sqe, stream->descriptor, NULL, 0, 0);
+	io_uring_prep_recvmsg_multishot(sqe, stream->descriptor, &stream->loop->stream_shape, 0);
 	io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT);
 	sqe->buf_group = STREAM_GROUP;
 	stream->is_receiving = true;
@@ -376,8 +377,25 @@ static void stream_sent(struct loop_stream *stream, int result)
 	stream_output(stream);
 }
 
+// Bytes of a stream in one buffer, behind their control data. False at the stream's end.
+static bool stream_deliver(struct loop_stream *stream, uint8_t *buffer, int size)
+{
+	struct msghdr *shape = &stream->loop->stream_shape;
+	struct io_uring_recvmsg_out *got = io_uring_recvmsg_validate(buffer, size, shape);
+	unsigned length = got ? io_uring_recvmsg_payload_length(got, size, shape) : 0;
+	if (length == 0)
+		return false;
+	struct msghdr control = { .msg_control = io_uring_recvmsg_name(got), .msg_controllen = got->controllen };
+	uint64_t received_ns;
+	loop_read_control(&control, NULL, &received_ns);
+	if (!stream->is_dead && !stream->is_broken)
+		stream->handlers->on_received(stream->context, io_uring_recvmsg_payload(got, shape), length, received_ns);
+	return true;
+}
+
 static void stream_received(struct loop_stream *stream, const struct io_uring_cqe *cqe)
 {
+	bool is_ended = cqe->res == 0;
 	struct uring_loop *loop = stream->loop;
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		stream->pending--;
@@ -386,22 +404,26 @@ static void stream_received(struct loop_stream *stream, const struct io_uring_cq
 	}
 	if (cqe->flags & IORING_CQE_F_BUFFER) {
 		uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-		if (cqe->res > 0 && !stream->is_dead && !stream->is_broken)
-			stream->handlers->on_received(stream->context, buffers_at(&loop->stream_buffers, id), (size_t)cqe->res);
+		if (cqe->res > 0)
+			is_ended = !stream_deliver(stream, buffers_at(&loop->stream_buffers, id), cqe->res);
 		buffers_give_back(&loop->stream_buffers, id);
 	}
-	if (cqe->res == 0 || (cqe->res < 0 && cqe->res != -ENOBUFS && cqe->res != -EAGAIN && cqe->res != -EINTR))
+	if (is_ended || (cqe->res < 0 && cqe->res != -ENOBUFS && cqe->res != -EAGAIN && cqe->res != -EINTR))
 		stream_broken(stream);
 }
 
+// Sends are submitted at once: what a wake-up forwards has left when it ends.
 static void write_ready(struct uring_loop *loop)
 {
+	if (!loop->ready)
+		return;
 	while (loop->ready) {
 		struct loop_stream *stream = loop->ready;
 		loop->ready = stream->next_ready;
 		stream->is_ready = false;
 		stream_write(stream);
 	}
+	(void)io_uring_submit(&loop->ring);
 }
 
 static void tend_streams(struct uring_loop *loop)
@@ -434,20 +456,20 @@ static void datagram_received(struct uring_loop *loop, const struct io_uring_cqe
 	if (!(cqe->flags & IORING_CQE_F_BUFFER))
 		return;
 	uint8_t *buffer = buffers_at(&loop->datagram_buffers, id);
-	struct io_uring_recvmsg_out *got = cqe->res < 0 ? NULL : io_uring_recvmsg_validate(buffer, cqe->res, &loop->shape);
+	struct io_uring_recvmsg_out *got = cqe->res < 0 ? NULL : io_uring_recvmsg_validate(buffer, cqe->res, &loop->datagram_shape);
 	if (!got || got->namelen != sizeof(struct sockaddr_in6)) {
 		buffers_give_back(&loop->datagram_buffers, id);
 		return;
 	}
 	struct loop_datagram *d = &loop->batch[loop->batch_count];
 	memcpy(&d->from.peer, io_uring_recvmsg_name(got), sizeof(d->from.peer));
-	d->bytes = io_uring_recvmsg_payload(got, &loop->shape);
-	d->size = io_uring_recvmsg_payload_length(got, cqe->res, &loop->shape);
+	d->bytes = io_uring_recvmsg_payload(got, &loop->datagram_shape);
+	d->size = io_uring_recvmsg_payload_length(got, cqe->res, &loop->datagram_shape);
 	struct msghdr control = {
-		.msg_control = (uint8_t *)io_uring_recvmsg_name(got) + loop->shape.msg_namelen,
+		.msg_control = (uint8_t *)io_uring_recvmsg_name(got) + loop->datagram_shape.msg_namelen,
 		.msg_controllen = got->controllen,
 	};
-	loop_read_control(&control, d);
+	loop_read_control(&control, &d->from.local, &d->received_ns);
 	loop->batch_buffer[loop->batch_count++] = id;
 	if (loop->batch_count == LOOP_BATCH)
 		deliver(loop);
@@ -593,6 +615,7 @@ static enum err run(struct loop *base)
 		}
 		loop->handlers.on_wake_end(loop->handlers.context);
 		write_ready(loop);
+		loop->handlers.on_wake_sent(loop->handlers.context);
 		if (loop->is_rearming) {
 			loop->is_rearming = false;
 			tend_watches(loop);

@@ -27,22 +27,36 @@
 static void on_datagrams(void *context, struct loop_datagram *datagrams, size_t count)
 {
 	struct relay *relay = context;
-	uint64_t received_ns[LOOP_BATCH];
-	size_t forwarded = 0;
 	relay_stats_add(&relay->stats, STATS_datagrams_received, count);
 	for (size_t i = 0; i < count; i++) {
 		struct loop_datagram *d = &datagrams[i];
 		struct forward_source source = { .path = HOP_PATH_UDP, .address = &d->from };
 		relay_stats_add(&relay->stats, STATS_bytes_received, d->size);
-		if (forward_packet(relay, &source, d->bytes, d->size) > 0 && d->received_ns)
-			received_ns[forwarded++] = d->received_ns;
+		if (forward_packet(relay, &source, d->bytes, d->size) > 0)
+			relay_forwarded(relay, d->received_ns);
 	}
 	outbox_flush(relay->outbox);
-	uint64_t sent_ns = forwarded ? relay->loop->ops->clock_ns(relay->loop) : 0;
-	for (size_t i = 0; i < forwarded; i++) {
-		if (sent_ns >= received_ns[i]) // else the clock was set back meanwhile
-			relay_stats_latency(&relay->stats, sent_ns - received_ns[i], 1);
+}
+
+// All that this wake-up forwarded is with the kernel now, by UDP or TLS.
+static void on_wake_sent(void *context)
+{
+	struct relay *relay = context;
+	uint64_t sent_ns = relay->forwarded ? relay->loop->ops->clock_ns(relay->loop) : 0;
+	for (size_t i = 0; i < relay->forwarded; i++) {
+		if (sent_ns >= relay->received_ns[i]) // else the clock was set back meanwhile
+			relay_stats_latency(&relay->stats, sent_ns - relay->received_ns[i], 1);
 	}
+	relay->forwarded = 0;
+}
+
+void relay_forwarded(struct relay *relay, uint64_t received_ns)
+{
+	if (received_ns == 0)
+		return;
+	if (relay->forwarded == RELAY_FORWARDED_MAX)
+		on_wake_sent(relay);
+	relay->received_ns[relay->forwarded++] = received_ns;
 }
 
 // ---------------------------------------------------------------- connections
@@ -143,6 +157,7 @@ struct loop_handlers relay_handlers(struct relay *relay)
 		.on_readable = on_readable,
 		.on_timer = on_timer,
 		.on_wake_end = on_wake_end,
+		.on_wake_sent = on_wake_sent,
 		.context = relay,
 	};
 }

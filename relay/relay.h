@@ -18,7 +18,7 @@ struct manager_link;
 struct control_socket;
 struct passed;
 
-enum { RELAY_SCRATCH_BYTES = 16384 };
+enum { RELAY_SCRATCH_BYTES = 16384, RELAY_FORWARDED_MAX = 1024 };
 
 struct relay {
 	const struct tcs_config *config;
@@ -46,6 +46,8 @@ struct relay {
 	struct control_socket *control;  // NULL: none
 	struct passed *passed;           // NULL: no mux
 	int signals;                     // signalfd, -1: none
+	uint64_t received_ns[RELAY_FORWARDED_MAX]; // of what this wake-up forwards, until it has left
+	size_t forwarded;
 	uint8_t scratch[RELAY_SCRATCH_BYTES];
 };
 
@@ -64,6 +66,9 @@ enum err relay_start(struct relay *relay, struct loop *loop) CHECK_RESULT;
 // Tell everyone, then stop the loop when all have been told or after a second.
 void relay_shutdown(struct relay *relay);
 void relay_free(struct relay *relay);
+
+// A packet that the kernel received at `received_ns` (0: not known) was copied to somebody.
+void relay_forwarded(struct relay *relay, uint64_t received_ns);
 
 // Orders of the management server. `until` (Unix seconds) is how long it must be remembered.
 void relay_end_meeting(struct relay *relay, const struct id *meeting, uint64_t until);

@@ -143,5 +143,6 @@ enum err relay_socket_prepare_stream(int descriptor, struct sockaddr_in6 *peer)
 	    !set(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, RELAY_SOCKET_UNSENT_BYTES))
 		return ERR_IO;
 	(void)set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
+	(void)set(descriptor, SOL_SOCKET, SO_TIMESTAMPNS, 1);
 	return ERR_OK;
 }

@@ -19,6 +19,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,14 @@ static enum err drop_user(const char *user, char *problem)
 	return ERR_OK;
 }
 
+// A packet must not wait until some other program's time slice is over. What the relay starts is ordinary.
+static void set_priority(uint64_t priority)
+{
+	const struct sched_param wanted = { .sched_priority = (int)priority };
+	if (priority > 0 && sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &wanted) != 0)
+		log_line(LOG_NOTICE, "no real-time priority (%s): on a busy machine packets wait some milliseconds", strerror(errno));
+}
+
 // SIGTERM and SIGINT stop, SIGCHLD tells of the manager; they come as reads, not in the middle of something.
 static int open_signals(void)
 {
@@ -255,6 +264,7 @@ static enum err serve(const struct tcs_config *config, char *problem)
 	struct tls_context *tls = NULL;
 	struct relay *relay = NULL;
 	raise_descriptor_limit();
+	set_priority(config->realtime_priority);
 	enum err err = open_sockets(config, &sockets, problem);
 	if (!err)
 		err = drop_user(config->user, problem);

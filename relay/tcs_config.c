@@ -23,6 +23,8 @@ const struct option_row tcs_config_rows[] = {
 	  "UNIX socket for tcsctl; empty: none" },
 	{ "user", OPTION_TEXT, AT(user), 0, 32, NULL, "", NULL, "account to run as once the ports are open; empty: stay" },
 	{ "loop", OPTION_CHOICE, AT(loop), 0, 0, LOOP_CHOICES, "auto", NULL, "how sockets are served; auto: io_uring if allowed" },
+	{ "realtime-priority", OPTION_NUMBER, AT(realtime_priority), 0, 50, NULL, "5", NULL,
+	  "SCHED_RR priority, so that packets do not wait for other programs; 0: ordinary scheduling" },
 	{ "log-level", OPTION_CHOICE, AT(log_level), 0, 0, "error|warning|notice|info|debug", "info", NULL,
 	  "least urgent messages that are logged" },
 	{ "meetings-max", OPTION_NUMBER, AT(meetings_max), 1, 100000, NULL, "1000", NULL, "meetings at a time" },

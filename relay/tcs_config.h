@@ -17,6 +17,7 @@ struct tcs_config {
 	char control_socket[OPTION_TEXT_MAX]; // empty: none
 	char user[OPTION_TEXT_MAX];           // empty: stay
 	unsigned loop;      // enum loop_choice
+	uint64_t realtime_priority; // 0: ordinary scheduling
 	unsigned log_level;
 	uint64_t meetings_max, participants_max, participants_per_meeting_max, connections_per_address_max, handshakes_max;
 };

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void on_received(void *context, const uint8_t *bytes, size_t size);
+static void on_received(void *context, const uint8_t *bytes, size_t size, uint64_t received_ns);
 static size_t on_output(void *context, uint8_t *bytes, size_t capacity);
 static void on_closed(void *context);
 static const struct loop_stream_handlers handlers = { .on_received = on_received, .on_output = on_output, .on_closed = on_closed };
@@ -201,7 +201,8 @@ static void on_frame(struct tcs_session *session, uint8_t *bytes, size_t size)
 		on_message(session, bytes, size);
 	} else if (type != PACKET_RESERVED && session->state == TCS_SESSION_JOINED) {
 		struct forward_source source = { .path = HOP_PATH_TLS, .session = session };
-		(void)forward_packet(session->relay, &source, bytes, size);
+		if (forward_packet(session->relay, &source, bytes, size) > 0)
+			relay_forwarded(session->relay, session->received_ns);
 		outbox_flush(session->relay->outbox); // before the frame's bytes go
 	} else {
 		malformed(session);
@@ -284,9 +285,10 @@ void tcs_session_handshake(struct tcs_session *session)
 	read_plain(session);
 }
 
-static void on_received(void *context, const uint8_t *bytes, size_t size)
+static void on_received(void *context, const uint8_t *bytes, size_t size, uint64_t received_ns)
 {
 	struct tcs_session *session = context;
+	session->received_ns = received_ns;
 	if (session->is_doomed || session->state == TCS_SESSION_ENDING)
 		return;
 	session->heard_ns = relay_now_ns(session->relay);

@@ -35,7 +35,8 @@ struct tcs_session {
 	struct tls_conn *tls;
 	struct member *member; // while JOINED
 	struct sockaddr_in6 peer;
-	uint64_t opened_ns, heard_ns, progress_ns, ended_ns;
+	uint64_t opened_ns, heard_ns, progress_ns, ended_ns; // monotonic
+	uint64_t received_ns; // CLOCK_REALTIME, kernel's stamp of the bytes being read
 	bool is_closed;  // the connection is gone: free it
 	bool is_doomed;  // to be ended with `doom` at the end of this wake-up
 	bool is_waiting; // in the relay's list of handshakes

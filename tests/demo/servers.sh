@@ -114,9 +114,7 @@ write_configurations() {
 }
 
 start_servers() {
-	local link promptly=()
-	# The relay forwards within a millisecond also while encoders fill every processor, if it goes first.
-	! chrt --reset-on-fork --rr 5 true 2>/dev/null || promptly=(chrt --reset-on-fork --rr 5)
+	local link
 	port=$(free_port)
 	udp_port=$(free_port)
 	mkdir -p "$state/tmms" "$state/tcs"
@@ -127,7 +125,7 @@ start_servers() {
 	wait_for 10 "huisclos-mux" "$state/mux.log" "$started" grep -q "$(printf ':%04X ' "$port")" /proc/net/tcp
 	link=$(ctl_tmms relays add "$relay_name" --address 127.0.0.1 --port "$port" 2>"$state/error") || fail "tmmsctl relays add failed:" "$state/error"
 	"$bin/tcs" --config "$state/tcs.conf" --enrol "$link" >"$state/enrol.log" 2>&1 || fail "tcs --enrol failed:" "$state/enrol.log"
-	start tcs "${promptly[@]}" "$bin/tcs" --config "$state/tcs.conf"
+	start tcs "$bin/tcs" --config "$state/tcs.conf"
 	wait_for 20 "tcs" "$state/tcs.log" "$started" is_relay_ready
 }
 

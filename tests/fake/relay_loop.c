@@ -52,6 +52,7 @@ void relay_loop_wake(struct loop *base)
 			loop->handlers.on_timer(loop->handlers.context);
 		}
 		loop->handlers.on_wake_end(loop->handlers.context);
+		loop->handlers.on_wake_sent(loop->handlers.context);
 	}
 }
 
@@ -115,7 +116,7 @@ static void stream_close(struct loop_stream *stream)
 void relay_stream_feed(struct loop_stream *stream, const uint8_t *bytes, size_t size)
 {
 	if (!stream->is_closed)
-		stream->handlers->on_received(stream->context, bytes, size);
+		stream->handlers->on_received(stream->context, bytes, size, 0);
 	relay_loop_wake(&stream->loop->base);
 }
 

@@ -31,7 +31,7 @@ struct server {
 	struct loop_stream *stream;
 	uint8_t *echo;
 	size_t echo_start, echo_end;
-	size_t datagrams, timers, wake_ups, oldest_ns;
+	size_t datagrams, timers, wake_ups, sent, oldest_ns;
 	bool is_closed, has_local, is_v4_seen, is_v6_seen;
 	uint64_t timer_set_ns, timer_late_ns;
 	bool is_client_done; // the thread's verdict
@@ -56,9 +56,10 @@ static void on_datagrams(void *context, struct loop_datagram *datagrams, size_t 
 	assert_int_equal(server->loop->ops->send(server->loop, out, count), count);
 }
 
-static void on_received(void *context, const uint8_t *bytes, size_t size)
+static void on_received(void *context, const uint8_t *bytes, size_t size, uint64_t received_ns)
 {
 	struct server *server = context;
+	assert_true(received_ns > 1700000000ull * 1000000000); // prepared sockets tell the kernel's time
 	memcpy(server->echo + server->echo_end, bytes, size);
 	server->echo_end += size;
 	server->loop->ops->stream_output(server->stream);
@@ -111,6 +112,7 @@ static void on_timer(void *context)
 	server->loop->ops->set_timer(server->loop, server->timer_set_ns);
 }
 
+static void on_wake_sent(void *context) { ((struct server *)context)->sent++; }
 static void on_wake_end(void *context) { ((struct server *)context)->wake_ups++; }
 
 // ---------------------------------------------------------------- the client's side, on a thread of its own
@@ -203,7 +205,7 @@ static void *client(void *context)
 static void serve(const struct loop_ops *ops)
 {
 	struct server server = { .echo = calloc(1, STREAM_BYTES + ECHO_MAX) };
-	struct loop_handlers handlers = { on_datagrams, on_accept, on_readable, on_timer, on_wake_end, &server };
+	struct loop_handlers handlers = { on_datagrams, on_accept, on_readable, on_timer, on_wake_end, on_wake_sent, &server };
 	char problem[RELAY_SOCKET_PROBLEM_MAX];
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
 	socklen_t size = sizeof(any);
@@ -230,6 +232,8 @@ static void serve(const struct loop_ops *ops)
 	assert_true(server.oldest_ns > 0 && server.oldest_ns < 5000000000u); // the kernel's time stamp, and a sane one
 	assert_true(server.is_closed);
 	assert_true(server.timers >= 5);
+	assert_true(server.wake_ups > 0);
+	assert_int_equal(server.sent, server.wake_ups);
 	close(server.udp);
 	close(server.tcp);
 	close(server.stop[0]);
