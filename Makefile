@@ -48,6 +48,14 @@ CFLAGS += -O1 $(SAN)
 LDFLAGS += $(SAN)
 endif
 
+# One short line for each step; V=1 shows whole commands.
+ifeq ($(V),)
+.SILENT:
+say = echo '  $(1) $(patsubst $(B)/%,%,$@)'
+else
+say = :
+endif
+
 # A program is one file with main() beside the library of its folder; everything else in a folder is library.
 PROGRAM_tcs := relay/tcs.c
 PROGRAM_tcsctl := relay/tcsctl.c
@@ -105,6 +113,7 @@ fuzzers: $(FUZZERS)
 
 $(B)/obj/%.o: %.c build/include/version.h
 	@mkdir -p $(@D)
+	@$(call say,CC)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
 build/include/version.h: FORCE
@@ -114,6 +123,7 @@ build/include/version.h: FORCE
 define program_rule
 $(B)/bin/$(1): $(call objects,$(PROGRAM_$(1))) $(foreach l,$(NEEDS_$(1)),$(LIB_$(l)))
 	@mkdir -p $$(@D)
+	@$$(call say,LD)
 	$$(CC) $$(LDFLAGS) $$^ $(foreach l,$(NEEDS_$(1)),$(LINK_$(l))) -o $$@
 endef
 $(foreach p,$(PROGRAM_NAMES),$(eval $(call program_rule,$(p))))
@@ -121,6 +131,7 @@ $(foreach p,$(PROGRAM_NAMES),$(eval $(call program_rule,$(p))))
 define archive_rule
 $(B)/lib$(1).a: $(LIB_$(1))
 	@mkdir -p $$(@D)
+	@$$(call say,AR)
 	@rm -f $$@
 	ar rcs $$@ $$^
 endef
@@ -131,14 +142,17 @@ link_test = $(CC) $(LDFLAGS) $(1) $(filter %.o,$^) -Wl,--start-group $(filter %.
 
 $(UNIT_TESTS): $(B)/tests/%: $(B)/obj/tests/unit/%.o $$(call fakes,$$*) $$(call archives,$$*)
 	@mkdir -p $(@D)
+	@$(call say,LD)
 	$(call link_test) -lcmocka -o $@
 
 $(TEST_TOOLS): $(B)/tests/%: $(B)/obj/tests/tools/%.o $$(call archives,$$*)
 	@mkdir -p $(@D)
+	@$(call say,LD)
 	$(call link_test) -o $@
 
 $(FUZZERS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $$(call fakes,$$*) $$(call archives,$$*)
 	@mkdir -p $(@D)
+	@$(call say,LD)
 	$(call link_test,-fsanitize=fuzzer) -o $@
 
 # ---------------------------------------------------------------- run
