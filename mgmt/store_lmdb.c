@@ -3,21 +3,25 @@
 #include "mgmt/store.h"
 
 #include "base/log.h"
+#include "mgmt/config.h"
 
 #include <lmdb.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { ALARM_PERCENT = 80, FULL_PERCENT = 90 };
+enum { ALARM_PERCENT = 80, FULL_PERCENT = 90, DISK_FULL_BYTES = 1 << 18 };
 
 struct lmdb_store {
 	struct store store;
 	MDB_env *env;
 	MDB_dbi dbi;
 	bool is_alarmed;
+	char path[CONFIG_PATH_MAX];
 };
 
 struct lmdb_txn {
@@ -153,6 +157,13 @@ static void lmdb_abort(struct store_txn *txn)
 	free(t);
 }
 
+// LMDB says EIO when a write came out short, which is what the last one before ENOSPC does.
+static bool is_disk_full(const struct lmdb_store *store)
+{
+	struct statvfs info;
+	return statvfs(store->path, &info) == 0 && (uint64_t)info.f_bavail * info.f_frsize < DISK_FULL_BYTES;
+}
+
 static enum err lmdb_commit(struct store_txn *txn)
 {
 	struct lmdb_txn *t = (struct lmdb_txn *)txn;
@@ -161,6 +172,8 @@ static enum err lmdb_commit(struct store_txn *txn)
 		return ERR_FULL;
 	}
 	int rc = mdb_txn_commit(t->mdb);
+	if (rc == EIO && is_disk_full((struct lmdb_store *)txn->store))
+		rc = ENOSPC;
 	free(t);
 	return failure(rc);
 }
@@ -286,6 +299,7 @@ enum err store_lmdb_open(const struct store_options *options, struct store **out
 	if (!store)
 		return ERR_NOMEM;
 	store->store.ops = &ops;
+	snprintf(store->path, sizeof(store->path), "%s", options->path);
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int rc = mdb_env_create(&store->env);
 	if (rc)

@@ -5,7 +5,7 @@ set -uo pipefail
 export LC_ALL=C.UTF-8
 
 top=$PWD
-bin=$top/build/bin
+bin=${HUISCLOS_BIN:-$top/build/bin}
 dir=$(mktemp -d /tmp/huisclos-mgmt-XXXXXX) || exit 1
 port=$((20000 + $$ % 20000))
 tmms_pid=
@@ -147,6 +147,7 @@ finish() {
 }
 trap finish EXIT
 done_testing() {
+	check_equal "no sanitizer and no crash spoke up" "$(grep -acE "runtime error|Sanitizer|killed by signal (11|6|4|8)" "$dir/tmms.log")" 0
 	echo "1..$count"
 	exit $((failed > 0))
 }
