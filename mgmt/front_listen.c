@@ -16,9 +16,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 256, ACCEPT_BURST = 32 };
+enum { BACKLOG = 256, ACCEPT_BURST = 32, PATIENCE_TRIES = 50, PATIENCE_MS = 20 };
 
 struct front_listener {
 	struct front_watch watch; // first
@@ -152,6 +153,24 @@ static void on_mux(struct front_watch *watch, uint32_t events)
 		front_watch_set(front, &mux->watch, EPOLLIN);
 }
 
+// After a kill -9 the roles of the old tmms may live a moment longer than its supervisor: an address that is taken
+// is tried for a second. True if it is worth another try.
+static bool wait_for_address(int *tries)
+{
+	if (errno != EADDRINUSE || ++*tries > PATIENCE_TRIES)
+		return false;
+	nanosleep(&(struct timespec){.tv_nsec = PATIENCE_MS * 1000000L}, NULL);
+	return true;
+}
+
+static int bind_patiently(int fd, const struct sockaddr *address, socklen_t size)
+{
+	int tries = 0, result;
+	while ((result = bind(fd, address, size)) < 0 && wait_for_address(&tries))
+		;
+	return result;
+}
+
 static enum err open_tcp(struct front *front)
 {
 	const struct config *config = front->context->config;
@@ -168,7 +187,7 @@ static enum err open_tcp(struct front *front)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (!is_four)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	if (bind(fd, address, is_four ? sizeof(six_or_four) : sizeof(six)) < 0 || listen(fd, BACKLOG) < 0)
+	if (bind_patiently(fd, address, is_four ? sizeof(six_or_four) : sizeof(six)) < 0 || listen(fd, BACKLOG) < 0)
 		goto fail;
 	return add_listener(front, fd, on_tcp) ? ERR_OK : ERR_NOMEM;
 fail:
@@ -209,9 +228,11 @@ static enum err open_unix(struct front *front, const char *path, int type, void 
 	memcpy(address.sun_path, path, strlen(path) + 1); // config_load() checked the length
 	if (make_parent(front, path))
 		return ERR_IO;
-	int fd = -1;
-	if (remove_leftover(&address, type))
-		goto fail;
+	int fd = -1, tries = 0;
+	while (remove_leftover(&address, type)) {
+		if (!wait_for_address(&tries))
+			goto fail;
+	}
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		goto fail;

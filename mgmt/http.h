@@ -39,6 +39,7 @@ struct http {
 	struct api_context api;
 	struct http_incoming *incoming;
 	struct http_stream *streams;
+	bool is_stopping; // nothing more is asked, so that no connection is suspended again
 	uint32_t serial;
 	struct http_pending pending[HTTP_PENDING_MAX];
 	uint8_t in[CHANNEL_MESSAGE_MAX], out[CHANNEL_MESSAGE_MAX];

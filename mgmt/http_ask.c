@@ -18,6 +18,8 @@ enum err http_ask_send(struct http *http, struct request *request, void (*on_rep
 {
 	struct http_pending *pending = find_free(http);
 	size_t size;
+	if (http->is_stopping)
+		return ERR_CLOSED;
 	if (!pending) {
 		counters_add(http->context->counters, COUNTER_DROP_PENDING);
 		return ERR_AGAIN;

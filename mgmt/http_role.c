@@ -145,8 +145,10 @@ static enum err run(struct http *http)
 	}
 }
 
+// MHD must have no suspended connection when it stops.
 static void stop(struct http *http)
 {
+	http->is_stopping = true;
 	http_ask_fail_role(http, ROLE_STORE);
 	http_ask_fail_role(http, ROLE_AUTH);
 	http_stream_stop(http);

@@ -63,7 +63,8 @@ for ((kills = 0; kills < 5; kills++)); do
 	sleep 0.6
 	cp "$dir"/acknowledged-* "$dir/state" 2>/dev/null # what had been acknowledged by then
 	kill_tmms
-	start_tmms || break
+	check "killed for the $((kills + 1)). time, it starts again" start_tmms
+	[ -n "$(role_pid store)" ] || { kill "${writers[@]}"; break; } # they would wait for ever
 	ctl --json users list | jq -r '.users[].name' | sort >"$dir/there"
 	sort "$dir"/state/acknowledged-* | comm -23 - "$dir/there" >>"$dir/lost"
 done
@@ -72,6 +73,22 @@ ctl --json users list | jq -r '.users[].name' | sort >"$dir/there"
 check_equal "5 kills amid 1000 writes: nothing acknowledged was lost" "$(cat "$dir"/acknowledged-* | sort | comm -23 - "$dir/there" | cat - "$dir/lost" | wc -l)" 0
 check_equal "all 1000 are there once" "$(grep -c '^writer-' "$dir/there") $(grep '^writer-' "$dir/there" | uniq | wc -l)" "1000 1000"
 check "each of them can be found by its name" ctl users remove writer-3-249
+
+# --- stopped while it is busy
+
+busy() { while [ -e "$dir/busy" ]; do ctl users list >/dev/null 2>&1; done; }
+touch "$dir/busy"
+for ((n = 0; n < 4; n++)); do
+	busy &
+	children+=($!)
+done
+stops=0
+for ((n = 0; n < 8; n++)); do
+	sleep 0.2
+	stop_tmms && start_tmms && stops=$((stops + 1))
+done
+rm "$dir/busy"
+check_equal "stopped 8 times while busy: in order each time" "$stops" 8
 
 # --- ports, sockets, directories, configuration
 

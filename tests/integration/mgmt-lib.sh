@@ -147,7 +147,7 @@ finish() {
 }
 trap finish EXIT
 done_testing() {
-	check_equal "no sanitizer and no crash spoke up" "$(grep -acE "runtime error|Sanitizer|killed by signal (11|6|4|8)" "$dir/tmms.log")" 0
+	check_equal "no sanitizer and no crash spoke up" "$(grep -acE "runtime error|Sanitizer|Fatal|killed by signal (11|6|4|8)" "$dir/tmms.log")" 0
 	echo "1..$count"
 	exit $((failed > 0))
 }
