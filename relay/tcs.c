@@ -156,16 +156,39 @@ static enum err open_sockets(const struct tcs_config *config, struct sockets *ou
 	return err;
 }
 
+static enum err find_user(const char *user, const struct passwd **account, char *problem)
+{
+	*account = getpwnam(user);
+	if (*account)
+		return ERR_OK;
+	snprintf(problem, PROBLEM_MAX, "user = %s: no such account", user);
+	return ERR_USAGE;
+}
+
+// The state directory, if its parent is there: the account's own.
+static enum err make_state_directory(const struct tcs_config *config, char *problem)
+{
+	const struct passwd *account = NULL;
+	enum err err = *config->user ? find_user(config->user, &account, problem) : ERR_OK;
+	if (err)
+		return err;
+	bool is_made = mkdir(config->state_directory, 0700) == 0;
+	if ((!is_made && errno != EEXIST) ||
+	    (is_made && account && geteuid() == 0 && chown(config->state_directory, account->pw_uid, account->pw_gid) != 0)) {
+		snprintf(problem, PROBLEM_MAX, "cannot make the directory %s: %s", config->state_directory, strerror(errno));
+		return ERR_IO;
+	}
+	return ERR_OK;
+}
+
 static enum err drop_user(const char *user, char *problem)
 {
+	const struct passwd *account;
 	if (!*user)
 		return ERR_OK;
-	errno = 0;
-	const struct passwd *account = getpwnam(user);
-	if (!account) {
-		snprintf(problem, PROBLEM_MAX, "user = %s: no such account", user);
-		return ERR_USAGE;
-	}
+	enum err err = find_user(user, &account, problem);
+	if (err)
+		return err;
 	if (geteuid() == account->pw_uid)
 		return ERR_OK;
 	if (initgroups(user, account->pw_gid) != 0 || setgid(account->pw_gid) != 0 || setuid(account->pw_uid) != 0) {
@@ -304,7 +327,9 @@ static int enrol(const struct arguments *arguments, const struct tcs_config *con
 {
 	char problem[PROBLEM_MAX];
 	struct registration registration;
-	enum err err = drop_user(config->user, problem);
+	enum err err = make_state_directory(config, problem);
+	if (!err)
+		err = drop_user(config->user, problem);
 	if (!err && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return failed("libcurl cannot be used");
 	if (!err)
