@@ -10,6 +10,7 @@ enum { RTCP_VERSION = 0x80, PT_RR = 201, PT_APP = 204, PT_RTPFB = 205, PT_PSFB =
        APP_CHALLENGE = 1, APP_RESPONSE = 2, STREAM_CLIENT = 255, STREAM_RELAY = 254, NACK_SPAN = 17,
        KEEPALIVE_EXTENSION_BYTES = 20 }; // makes a keepalive as long as the challenge it may cause
 static const uint8_t app_name[4] = { 'H', 'U', 'I', 'S' };
+static const uint8_t keepalive_extension[KEEPALIVE_EXTENSION_BYTES];
 
 enum err hop_init(struct hop *hop, enum hop_side side, uint32_t index, uint32_t handle, const struct hop_keys *keys)
 {
@@ -83,10 +84,9 @@ size_t hop_rtcp_emit(uint32_t sender_ssrc, const struct hop_message *message, ui
 	cursor_write_u8(&c, shapes[message->kind].type);
 	cursor_write_u16(&c, 0);
 	cursor_write_u32(&c, sender_ssrc);
-	static const uint8_t extension[KEEPALIVE_EXTENSION_BYTES];
 	switch (message->kind) {
 	case HOP_KEEPALIVE:
-		cursor_write_bytes(&c, extension, sizeof(extension));
+		cursor_write_bytes(&c, keepalive_extension, sizeof(keepalive_extension));
 		break;
 	case HOP_CHALLENGE:
 	case HOP_RESPONSE:
@@ -120,6 +120,16 @@ static enum err parse_app(struct cursor *c, uint8_t subtype, struct hop_message 
 	return cursor_finish(c);
 }
 
+static enum err parse_keepalive(struct cursor *c, uint8_t count, struct hop_message *out)
+{
+	uint8_t extension[KEEPALIVE_EXTENSION_BYTES];
+	cursor_read_bytes(c, extension, sizeof(extension));
+	out->kind = HOP_KEEPALIVE;
+	if (count != 0 || memcmp(extension, keepalive_extension, sizeof(extension)) != 0)
+		return ERR_PARSE;
+	return cursor_finish(c);
+}
+
 enum err hop_rtcp_parse(const uint8_t *bytes, size_t size, struct hop_message *out)
 {
 	struct cursor c = cursor_reader(bytes, size);
@@ -132,9 +142,7 @@ enum err hop_rtcp_parse(const uint8_t *bytes, size_t size, struct hop_message *o
 		return ERR_PARSE;
 	switch (type) {
 	case PT_RR:
-		out->kind = HOP_KEEPALIVE;
-		cursor_read_view(&c, KEEPALIVE_EXTENSION_BYTES);
-		return format == 0 ? cursor_finish(&c) : ERR_PARSE;
+		return parse_keepalive(&c, format, out);
 	case PT_APP:
 		return parse_app(&c, format, out);
 	case PT_PSFB:

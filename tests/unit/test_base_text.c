@@ -82,7 +82,7 @@ static void test_printable(void **state)
 	(void)state;
 	static const char *const good[] = { "", "Ada", "Zo\xc3\xab", "\xe6\x9d\x8e", "\xf0\x9f\x98\x80 hi" };
 	static const char *const bad[] = { "\x1b[2J", "a\nb", "\x7f", "\xc2\x9b", "\xc3", "\xc0\xaf", "\xed\xa0\x80",
-					   "\xf4\x90\x80\x80", "\xe2\x80\xae" "gpj.exe", "\xe2\x80\xa8", "\xe2\x80\x8b", "\xff" };
+					   "\xf4\x90\x80\x80", "\xe2\x80\xaegpj.exe", "\xe2\x80\xa8", "\xe2\x80\x8b", "\xff" };
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		assert_true(text_is_printable(good[i], strlen(good[i])));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
