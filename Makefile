@@ -111,7 +111,7 @@ bin: $(BINARIES)
 tests: bin $(UNIT_TESTS) $(TEST_TOOLS)
 fuzzers: $(FUZZERS)
 
-$(B)/obj/%.o: %.c build/include/version.h
+$(B)/obj/%.o: %.c | build/include/version.h
 	@mkdir -p $(@D)
 	@$(call say,CC)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
