@@ -70,6 +70,7 @@ static enum err make_keys(struct engine_session *session)
 	err = media_crypt_send_new(session->e2ee, packets ? packets : MEDIA_CRYPT_SEND_GENERATION, &session->send);
 	if (!err)
 		err = media_crypt_receive_new(&with_keys, &session->receive);
+	secret_wipe(session->secrets->meeting, sizeof(session->secrets->meeting)); // all keys come from what e2ee keeps
 	memcpy(session->stats.run, e2ee_run(session->e2ee), E2EE_RUN_BYTES);
 	session->stats.meeting = session->grant.meeting;
 	session->stats.participant = session->grant.participant;
@@ -125,7 +126,7 @@ static void check_roster(struct engine_session *session)
 	for (size_t i = 0; i < session->roster.count;) {
 		struct roster_entry *entry = &session->roster.entries[i];
 		uint64_t age_ms = session->now_ms - entry->since_ms;
-		if (entry->is_stale && age_ms >= STALE_MS && session->phase == SESSION_JOINED) {
+		if (entry->is_stale && session->phase == SESSION_JOINED && session->now_ms - session->joined_ms >= STALE_MS) {
 			struct engine_event event = { .type = ENGINE_EVENT_GONE, .member = entry->member };
 			session->options.media.participant_gone(session->options.media.media, &entry->member.participant);
 			roster_remove(&session->roster, entry);
@@ -240,6 +241,7 @@ enum err session_start(const struct session_options *options, struct engine_sess
 		return ERR_NOMEM;
 	pthread_mutex_init(&session->lock, NULL);
 	session->start_ms = monotonic_ms();
+	dial_init(&session->dial, &(struct resolve_answer){ 0 }); // nothing to close
 	session->options = *options;
 	secret_wipe(session->options.secret, sizeof(session->options.secret));
 	secret_wipe(session->options.device_key, sizeof(session->options.device_key));

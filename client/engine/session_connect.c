@@ -11,6 +11,7 @@
 enum {
 	PHASE_TIMEOUT_MS = 10000, // look-up, connect, handshake, join: each
 	SILENCE_MS = 15000,
+	UNANSWERED_MS = 30000, // media comes, but nobody reads what we say
 	PING_MS = 5000,
 	PAUSE_FIRST_MS = 250,
 	PAUSE_MAX_MS = 5000,
@@ -27,8 +28,7 @@ void session_connect_close(struct engine_session *session)
 	session->datagram = NULL;
 	resolve_free(session->resolve);
 	session->resolve = NULL;
-	if (session->phase == SESSION_DIALING)
-		dial_fini(&session->dial);
+	dial_fini(&session->dial);
 	for (int path = 0; path < HOP_PATHS; path++) {
 		hop_fini(&session->hop[path]);
 		session->hop[path] = (struct hop){ 0 };
@@ -171,7 +171,7 @@ static void step_link(struct engine_session *session)
 
 static void step_joined(struct engine_session *session)
 {
-	if (session->now_ms - session->heard_ms >= SILENCE_MS) {
+	if (session->now_ms - session->heard_ms >= SILENCE_MS || session->now_ms - session->answered_ms >= UNANSWERED_MS) {
 		session_connect_lost(session, "no sign of life");
 		return;
 	}

@@ -113,7 +113,7 @@ static enum err on_welcome(struct engine_session *session, const struct control_
 	}
 	session->phase = SESSION_JOINED;
 	session->has_joined = true;
-	session->joined_ms = session->heard_ms = session->now_ms;
+	session->joined_ms = session->heard_ms = session->answered_ms = session->now_ms;
 	session->next_ping_ms = session->now_ms;
 	session->rejoin_until = welcome->rejoin_until;
 	session->udp_port = welcome->udp_port;
@@ -164,7 +164,7 @@ static void take_up_member(struct engine_session *session, struct roster_entry *
 static void remove_member(struct engine_session *session, struct roster_entry *entry)
 {
 	struct engine_event event = { .type = ENGINE_EVENT_GONE, .member = entry->member };
-	media_crypt_receive_gone(session->receive, entry->member.index);
+	media_crypt_receive_gone(session->receive, &entry->member.participant);
 	session->options.media.participant_gone(session->options.media.media, &entry->member.participant);
 	roster_remove(&session->roster, entry);
 	session_event(session, &event);
@@ -180,7 +180,10 @@ static void on_member(struct engine_session *session, const struct control_membe
 	struct roster_entry *other = roster_at(&session->roster, message->index);
 	if (other && !text_id_equal(&other->member.participant, &message->participant))
 		remove_member(session, other);
-	struct roster_entry *entry = roster_set(&session->roster, message->index, &message->participant, session->now_ms);
+	struct roster_entry *entry = roster_find(&session->roster, &message->participant);
+	if (entry && entry->member.index != message->index)
+		media_crypt_receive_gone(session->receive, &message->participant); // it speaks from one place at a time
+	entry = roster_set(&session->roster, message->index, &message->participant, session->now_ms);
 	if (!entry) {
 		session_count(session, COUNTER_member_limit);
 		return;
@@ -211,7 +214,8 @@ static enum err on_end(struct engine_session *session, enum control_end reason)
 		[CONTROL_END_CLOSED] = ERR_CLOSED,	[CONTROL_END_REMOVED] = ERR_DENIED, [CONTROL_END_REPLACED] = ERR_EXISTS,
 		[CONTROL_END_FULL] = ERR_FULL,		[CONTROL_END_PROTOCOL] = ERR_PARSE,
 	};
-	if (reason == CONTROL_END_SHUTDOWN || reason == CONTROL_END_TIMEOUT || reason >= sizeof(results) / sizeof(*results)) {
+	// The others, and whatever a later relay may say, are no reason to stay away.
+	if (reason >= sizeof(results) / sizeof(*results) || !results[reason]) {
 		session->lost_why = control_end_text(reason);
 		return ERR_CLOSED;
 	}
@@ -241,6 +245,7 @@ static enum err on_message(struct engine_session *session, const struct control_
 			session_media_path_changed(session);
 		break;
 	case CONTROL_PONG:
+		session->answered_ms = session->now_ms;
 		if (message->ping <= session_now_us())
 			session->stats.round_trip_ms = (double)(session_now_us() - message->ping) / 1000;
 		break;

@@ -26,6 +26,7 @@
 	X(hop_unauthentic)       /* tag or SRTCP authentication is wrong */                           \
 	X(hop_unexpected)        /* authentic, but not for a client, or about a stream not ours */    \
 	X(nack_unanswered)       /* asked for a packet that is no longer kept */                      \
+	X(nack_refused)          /* asked for more packets than we send */                            \
 	/* control connection */                                                                      \
 	X(message_malformed)     /* the connection is closed then */                                  \
 	X(message_unexpected)    /* well formed, but not for a client or not now */                   \

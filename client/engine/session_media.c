@@ -7,6 +7,7 @@
 enum {
 	KEY_FRAME_MS = 250,                 // between requests for one stream, ours and theirs
 	DRAIN_MAX = 256,                    // packets sent before the network is looked at again
+	AGAIN_MAX = 256,                    // packets sent again, beyond as many as are sent
 };
 #define HOP_COUNTER_MAX 0xF0000000u // new keys long before the counter wraps
 
@@ -79,6 +80,8 @@ static void seal_and_send(struct engine_session *session, const struct packet_qu
 		session_count(session, COUNTER_protect_failed);
 	else
 		send_media(session, path, bytes, size);
+	if (session->again_budget < AGAIN_MAX)
+		session->again_budget++;
 }
 
 static void ask_key_frame(struct engine_session *session, uint32_t ssrc)
@@ -135,6 +138,12 @@ static void answer_nack(struct engine_session *session, const struct hop_message
 			session_count(session, COUNTER_nack_unanswered);
 			continue;
 		}
+		// Whatever a relay asks for, it gets no more than twice what we have to say.
+		if (session->again_budget == 0) {
+			session_count(session, COUNTER_nack_refused);
+			continue;
+		}
+		session->again_budget--;
 		session_count(session, COUNTER_nack_answered);
 		send_media(session, path, bytes, size);
 	}

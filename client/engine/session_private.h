@@ -65,12 +65,13 @@ struct engine_session {
 	struct { uint32_t ssrc; uint64_t asked_ms; } key_frames[SESSION_KEY_FRAME_STREAMS]; // asked of others
 	size_t next_key_frame;
 	uint64_t own_key_frame_ms[PACKET_STREAMS]; // asked of us
+	uint32_t again_budget; // packets that may be sent again
 	bool is_from_udp; // what is being opened
 
 	// Of one connection.
 	enum session_phase phase;
 	uint64_t phase_deadline_ms, retry_ms, retry_pause_ms, first_deadline_ms;
-	uint64_t joined_ms, heard_ms, next_ping_ms, rejoin_until;
+	uint64_t joined_ms, heard_ms, answered_ms, next_ping_ms, rejoin_until;
 	const char *lost_why; // what the relay said before it closed; NULL: nothing
 	bool is_link_due;     // its descriptor was ready
 	struct tls_context *tls;

@@ -18,7 +18,7 @@ static void change_members(struct media_crypt_receive *receive, const uint8_t *b
 	const struct id participant = { { bytes[0] & 3 } };
 	const uint8_t run[E2EE_RUN_BYTES] = { bytes[1] & 3 };
 	if (bytes[0] & 0x80)
-		media_crypt_receive_gone(receive, bytes[2] & 3);
+		media_crypt_receive_gone(receive, &participant);
 	else if (media_crypt_receive_member(receive, bytes[2] & 3, &participant, run) == ERR_OK)
 		media_crypt_receive_release(receive, bytes[2] & 3, bytes[3]);
 	(void)media_crypt_receive_expire(receive, bytes[3] * 100u);

@@ -155,7 +155,7 @@ static void test_replay(void **state)
 	assert_int_equal(media_crypt_receive_member(pair.receive, ALICE_INDEX, &carol, run), ERR_OK);
 	give(&pair, bytes, size, 0);
 	assert_int_equal(counted(&pair, COUNTER_decrypt_failed), 1);
-	media_crypt_receive_gone(pair.receive, ALICE_INDEX);
+	media_crypt_receive_gone(pair.receive, &alice);
 	assert_int_equal(media_crypt_receive_member(pair.receive, ALICE_INDEX, &alice, e2ee_run(pair.alice)), ERR_OK);
 	give(&pair, bytes, size, 0);
 	assert_int_equal(pair.opened, 1);
@@ -265,6 +265,36 @@ static void test_index_change_draws_new_keys(void **state)
 	assert_int_equal(mki_of(bytes, size), 2);
 	give(&pair, bytes, size, 0);
 	assert_int_equal(pair.opened, 1);
+	tear_down(&pair);
+}
+
+// A member that comes back again and again has a new index each time: its old streams make room, and what was said in
+// them stays said.
+static void test_many_indices(void **state)
+{
+	(void)state;
+	enum { RETURNS = 3 * MEDIA_CRYPT_RECEIVE_STREAMS };
+	struct pair pair;
+	uint8_t first[PACKET_MAX_BYTES], bytes[PACKET_MAX_BYTES];
+	set_up(&pair, MEDIA_CRYPT_SEND_GENERATION);
+	size_t size = seal(&pair, 0, first);
+	give(&pair, first, size, 0);
+	for (uint32_t i = 1; i <= RETURNS; i++) {
+		media_crypt_receive_gone(pair.receive, &alice);
+		media_crypt_send_set_index(pair.send, ALICE_INDEX + 100 + i);
+		assert_int_equal(media_crypt_receive_member(pair.receive, ALICE_INDEX + 100 + i, &alice, e2ee_run(pair.alice)), ERR_OK);
+		for (uint8_t stream = 0; stream < 2; stream++) {
+			size = seal(&pair, stream, bytes);
+			give(&pair, bytes, size, 0);
+		}
+		assert_int_equal(pair.opened, 1 + 2 * i);
+	}
+	assert_int_equal(counted(&pair, COUNTER_stream_limit), 0);
+	// A relay that puts her back where she was first.
+	assert_int_equal(media_crypt_receive_member(pair.receive, ALICE_INDEX, &alice, e2ee_run(pair.alice)), ERR_OK);
+	give(&pair, first, size, 0);
+	assert_int_equal(pair.opened, 1 + 2 * RETURNS);
+	assert_int_equal(counted(&pair, COUNTER_old_generation), 1);
 	tear_down(&pair);
 }
 
@@ -401,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_every_changed_byte_is_refused), cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_generations), cmocka_unit_test(test_forged_generation_changes_nothing),
 		cmocka_unit_test(test_real_wrap), cmocka_unit_test(test_index_change_draws_new_keys),
+		cmocka_unit_test(test_many_indices),
 		cmocka_unit_test(test_held_packets), cmocka_unit_test(test_unknown_epoch_is_held),
 		cmocka_unit_test(test_holding_is_bounded), cmocka_unit_test(test_streams_and_members_are_bounded),
 		cmocka_unit_test(test_malformed_and_own), cmocka_unit_test(test_sending_again),

@@ -342,6 +342,47 @@ static void test_nack_is_answered_with_the_same_packet(void **state)
 	finish(&b);
 }
 
+static void test_a_relay_that_asks_without_end(void **state)
+{
+	(void)state;
+	enum { SAID = 20, ASKED = 30 };
+	struct member a, b;
+	join_two(&a, &b);
+	WAIT(&a, &b, a.is_udp && b.is_udp);
+	for (uint32_t i = 0; i < SAID; i++)
+		say(&a, i);
+	WAIT(&a, &b, b.media.received == SAID);
+	struct hop_message nack = { .kind = HOP_NACK, .ssrc = b.media.last_ssrc, .sequence_count = SAID };
+	for (uint16_t i = 0; i < SAID; i++)
+		nack.sequences[i] = i;
+	for (int i = 0; i < ASKED; i++)
+		client_relay_send_hop(relay, &nack);
+	WAIT(&a, &b, counted(&a, COUNTER_nack_refused) > 0);
+	assert_int_equal(counted(&a, COUNTER_nack_answered), SAID);
+	finish(&a);
+	finish(&b);
+}
+
+// A relay that moves a member without a word of its own, and then takes it away: it is not heard from its old place.
+static void test_a_moved_member_is_not_heard_from_where_it_was(void **state)
+{
+	(void)state;
+	struct member a, b;
+	join_two(&a, &b);
+	say(&a, 1);
+	WAIT(&a, &b, b.media.received == 1);
+	struct control_message moved = { .type = CONTROL_MEMBER, .member = { .index = 900, .participant = a.grant.participant } };
+	client_relay_send_message(relay, &moved);
+	const struct control_message gone = { .type = CONTROL_GONE, .gone = { .index = 900, .participant = a.grant.participant } };
+	client_relay_send_message(relay, &gone);
+	WAIT(&a, &b, b.gone == 1);
+	say(&a, 2);
+	WAIT(&a, &b, counted(&b, COUNTER_unknown_sender) == 1);
+	assert_int_equal(b.media.received, 1);
+	finish(&a);
+	finish(&b);
+}
+
 static void test_feedback_reaches_the_sender(void **state)
 {
 	(void)state;
@@ -400,6 +441,10 @@ static void test_shutdown_brings_it_back(void **state)
 	client_relay_send_message(relay, &end);
 	client_relay_cut(relay);
 	WAIT(&a, &a, a.joined == 2);
+	const struct control_message no_reason = { .type = CONTROL_END };
+	client_relay_send_message(relay, &no_reason);
+	client_relay_cut(relay);
+	WAIT(&a, &a, a.joined == 3);
 	finish(&a);
 }
 
@@ -521,7 +566,7 @@ static void test_hostile_relay(void **state)
 	const struct control_message unexpected[] = {
 		{ .type = CONTROL_LEAVE },
 		{ .type = CONTROL_WELCOME, .welcome = { .index = 99 } },
-		{ .type = CONTROL_MEMBER, .member = { .index = 50, .participant = { { 0xa0, 1 } } } }, // ourselves, to one of them
+		{ .type = CONTROL_MEMBER, .member = { .index = b.last_member.index, .participant = a.grant.participant } }, // ourselves, to one of them
 		{ .type = CONTROL_MEMBER, .member = { .index = 51, .participant = { { 0xdd } }, .announcement = frame, .announcement_size = 500 } },
 		{ .type = CONTROL_GONE, .gone = { .index = 4242 } },
 		{ .type = CONTROL_PONG, .ping = UINT64_MAX },
@@ -554,7 +599,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_two_members_hear_each_other_over_udp), TEST(test_tls_only), TEST(test_udp_only_waits_and_says_why_not),
 		TEST(test_fall_back_and_return), TEST(test_refused_udp_goes_on_over_tls), TEST(test_reconnect),
-		TEST(test_nack_is_answered_with_the_same_packet),
+		TEST(test_nack_is_answered_with_the_same_packet), TEST(test_a_relay_that_asks_without_end),
+		TEST(test_a_moved_member_is_not_heard_from_where_it_was),
 		TEST(test_feedback_reaches_the_sender), TEST(test_ends), TEST(test_shutdown_brings_it_back), TEST(test_no_ticket),
 		TEST(test_wrong_pin_is_final_and_shows_both_keys), TEST(test_nobody_there), TEST(test_leaving_a_silent_relay_does_not_hang),
 		TEST(test_ghost_is_seen), TEST(test_generations_on_the_wire), TEST(test_hostile_relay),

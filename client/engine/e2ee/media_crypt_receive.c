@@ -25,6 +25,7 @@ struct member {
 	uint8_t run[E2EE_RUN_BYTES];
 	size_t retired_count; // of runs ever replaced; the last MEDIA_CRYPT_RECEIVE_RUNS are remembered
 	uint8_t retired[MEDIA_CRYPT_RECEIVE_RUNS][E2EE_RUN_BYTES];
+	uint32_t first_mki; // of streams without context: what came before is over
 	size_t stream_count;
 	struct stream streams[MEDIA_CRYPT_RECEIVE_STREAMS];
 };
@@ -71,6 +72,7 @@ static void drop_streams(struct member *member)
 	}
 	memset(member->streams, 0, sizeof(member->streams));
 	member->stream_count = 0;
+	member->first_mki = 0;
 }
 
 void media_crypt_receive_free(struct media_crypt_receive *receive)
@@ -167,11 +169,13 @@ enum err media_crypt_receive_member(struct media_crypt_receive *receive, uint32_
 	return ERR_OK;
 }
 
-void media_crypt_receive_gone(struct media_crypt_receive *receive, uint32_t index)
+void media_crypt_receive_gone(struct media_crypt_receive *receive, const struct id *participant)
 {
-	struct member *member = member_at(receive, index);
-	if (member)
-		leave(receive, member);
+	for (size_t i = 0; i < MEDIA_CRYPT_RECEIVE_MEMBERS; i++) {
+		struct member *member = &receive->members[i];
+		if (member->is_here && text_id_equal(&member->participant, participant))
+			leave(receive, member);
+	}
 }
 
 void media_crypt_receive_forget_indices(struct media_crypt_receive *receive)
@@ -192,13 +196,32 @@ static struct stream *find_stream(struct member *member, uint32_t ssrc)
 	return NULL;
 }
 
+// The oldest stream of an index that the member no longer has makes room; NULL if there is none. Senders never draw
+// an earlier generation again, in no stream, so that forgetting what it has seen opens nothing to replays.
+static struct stream *retire_stream(struct member *member)
+{
+	struct stream *oldest = NULL;
+	for (size_t i = 0; i < member->stream_count; i++) {
+		struct stream *stream = &member->streams[i];
+		if (packet_ssrc_index(stream->ssrc) != member->index && (!oldest || stream->present.mki < oldest->present.mki))
+			oldest = stream;
+	}
+	if (!oldest)
+		return NULL;
+	if (oldest->present.mki >= member->first_mki)
+		member->first_mki = oldest->present.mki + 1;
+	srtp_box_free(oldest->present.box);
+	srtp_box_free(oldest->previous.box);
+	return oldest;
+}
+
 // A stream gets its place only once a packet of it has authenticated.
 static struct stream *add_stream(struct member *member, uint32_t ssrc)
 {
-	if (member->stream_count == MEDIA_CRYPT_RECEIVE_STREAMS)
-		return NULL;
-	struct stream *stream = &member->streams[member->stream_count++];
-	*stream = (struct stream){ .ssrc = ssrc };
+	bool has_room = member->stream_count < MEDIA_CRYPT_RECEIVE_STREAMS;
+	struct stream *stream = has_room ? &member->streams[member->stream_count++] : retire_stream(member);
+	if (stream)
+		*stream = (struct stream){ .ssrc = ssrc };
 	return stream;
 }
 
@@ -245,16 +268,18 @@ static bool open_packet(struct media_crypt_receive *receive, struct member *memb
 			uint8_t *srtp, size_t *size)
 {
 	struct stream *stream = find_stream(member, ssrc);
-	if (stream && stream->present.box) {
+	uint32_t first_mki = member->first_mki;
+	if (stream) {
 		if (stream->present.mki == mki)
 			return unprotect(receive, stream->present.box, srtp, size);
 		if (stream->previous.box && stream->previous.mki == mki)
 			return unprotect(receive, stream->previous.box, srtp, size);
-		// A context that was dropped must not come back: it would have forgotten what it saw.
-		if (mki < stream->present.mki) {
-			count(receive, COUNTER_old_generation);
-			return false;
-		}
+		first_mki = stream->present.mki;
+	}
+	// A context that was dropped must not come back: it would have forgotten what it saw.
+	if (mki < first_mki) {
+		count(receive, COUNTER_old_generation);
+		return false;
 	}
 	return open_new_generation(receive, member, ssrc, mki, srtp, size);
 }

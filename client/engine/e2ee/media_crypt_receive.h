@@ -6,7 +6,8 @@
 // announcement, or of an unknown epoch, wait for a second in a bounded buffer.
 //
 // Replay protection outlives what a relay says about who is where: contexts belong to (participant, run,
-// SSRC) and stay while that run is current, and a run that was replaced is never taken up again.
+// SSRC) and stay while that run is current, or else nothing as old is opened any more; and a run that was
+// replaced is never taken up again.
 // Not thread-safe; owned by the session. SPDX-License-Identifier: Apache-2.0
 #ifndef CLIENT_ENGINE_E2EE_MEDIA_CRYPT_RECEIVE_H
 #define CLIENT_ENGINE_E2EE_MEDIA_CRYPT_RECEIVE_H
@@ -21,7 +22,7 @@
 
 enum {
 	MEDIA_CRYPT_RECEIVE_MEMBERS = 512,
-	MEDIA_CRYPT_RECEIVE_STREAMS = 16, // of one member
+	MEDIA_CRYPT_RECEIVE_STREAMS = 16, // of one member; those of its earlier indices make room for new ones
 	MEDIA_CRYPT_RECEIVE_RUNS = 32,    // replaced runs remembered of one member
 	MEDIA_CRYPT_RECEIVE_HELD = 256,
 	MEDIA_CRYPT_RECEIVE_HOLD_MS = 1000,
@@ -48,7 +49,8 @@ enum err media_crypt_receive_member(struct media_crypt_receive *receive, uint32_
 				    const uint8_t run[static E2EE_RUN_BYTES]) CHECK_RESULT;
 // Open what was held for the sender at `index`.
 void media_crypt_receive_release(struct media_crypt_receive *receive, uint32_t index, uint64_t now_ms);
-void media_crypt_receive_gone(struct media_crypt_receive *receive, uint32_t index);
+// Wherever it was: nothing of it is opened until it is announced again.
+void media_crypt_receive_gone(struct media_crypt_receive *receive, const struct id *participant);
 // After a reconnect nobody is anywhere until the relay says so again.
 void media_crypt_receive_forget_indices(struct media_crypt_receive *receive);
 
