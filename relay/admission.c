@@ -27,12 +27,13 @@ static bool is_in_time(const struct admission *admission, const struct admission
 		       const struct token_ticket *ticket)
 {
 	uint64_t now_s = request->now_s;
-	if (ticket->issued > now_s + ADMISSION_SKEW_S || now_s > ticket->rejoin_until)
+	if (now_s > ticket->rejoin_until)
 		return false;
-	if (now_s <= ticket->join_before)
+	// Also if our clock was set back meanwhile, and the ticket seems to come from the future.
+	if ((request->join->flags & CONTROL_JOIN_AGAIN) &&
+	    journal_has(admission->journal, JOURNAL_ADMITTED, &ticket->serial, NULL, now_s))
 		return true;
-	return (request->join->flags & CONTROL_JOIN_AGAIN) &&
-	       journal_has(admission->journal, JOURNAL_ADMITTED, &ticket->serial, NULL, now_s);
+	return ticket->issued <= now_s + ADMISSION_SKEW_S && now_s <= ticket->join_before;
 }
 
 enum control_end admission_check(const struct admission *admission, const struct admission_request *request,
@@ -51,9 +52,9 @@ enum control_end admission_check(const struct admission *admission, const struct
 	return (enum control_end)0;
 }
 
-void admission_remember(const struct admission *admission, const struct token_ticket *ticket)
+void admission_remember(const struct admission *admission, const struct token_ticket *ticket, uint64_t now_s)
 {
 	struct journal_entry entry = { .kind = JOURNAL_ADMITTED, .first = ticket->serial, .until = ticket->rejoin_until };
-	if (journal_add(admission->journal, &entry))
-		log_line(LOG_WARNING, "a ticket was admitted but not noted; after a restart its owner needs a new one");
+	if (journal_add(admission->journal, &entry, now_s))
+		log_line(LOG_WARNING, "a ticket was admitted but not noted; its owner may need a new one to come back");
 }

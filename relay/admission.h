@@ -26,7 +26,7 @@ struct admission_request {
 enum control_end admission_check(const struct admission *admission, const struct admission_request *request,
 				 struct token_ticket *ticket) CHECK_RESULT;
 // The owner came in: from now on the ticket is good for coming back.
-void admission_remember(const struct admission *admission, const struct token_ticket *ticket);
+void admission_remember(const struct admission *admission, const struct token_ticket *ticket, uint64_t now_s);
 
 // What the proof of a JOIN is made over.
 enum { ADMISSION_PROOF_INPUT_BYTES = sizeof(CONTROL_JOIN_CONTEXT) - 1 + ADMISSION_EXPORTER_BYTES + 32 };

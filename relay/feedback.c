@@ -30,6 +30,25 @@ static struct member *find_sender(const struct member *receiver, uint32_t ssrc, 
 	return *stream ? sender : NULL;
 }
 
+// One of what is allowed every `each_ns`, up to `burst_ns` of it at once.
+static bool take(uint64_t *used_ns, uint64_t each_ns, uint64_t burst_ns, uint64_t now_ns)
+{
+	if (*used_ns < now_ns)
+		*used_ns = now_ns;
+	if (*used_ns + each_ns > now_ns + burst_ns)
+		return false;
+	*used_ns += each_ns;
+	return true;
+}
+
+// Key frames cost everyone's quality: one member that asks all the time must not make a slide show of it.
+static bool may_ask_key_frame(struct room_stream *stream, uint64_t now_ns)
+{
+	if (stream->pli_ns && now_ns - stream->pli_ns < FEEDBACK_PLI_PAUSE_NS)
+		return false;
+	return take(&stream->pli_used_ns, FEEDBACK_PLI_NS, FEEDBACK_PLI_BURST_NS, now_ns);
+}
+
 static void on_pli(struct relay *relay, struct member *receiver, const struct hop_message *message)
 {
 	struct room_stream *stream;
@@ -37,7 +56,7 @@ static void on_pli(struct relay *relay, struct member *receiver, const struct ho
 	uint64_t now_ns = relay_now_ns(relay);
 	if (!sender) {
 		drop(relay, STATS_feedback_unknown);
-	} else if (stream->pli_ns && now_ns - stream->pli_ns < FEEDBACK_PLI_PAUSE_NS) {
+	} else if (!may_ask_key_frame(stream, now_ns)) {
 		drop(relay, STATS_pli_coalesced);
 	} else {
 		stream->pli_ns = now_ns;
@@ -48,15 +67,11 @@ static void on_pli(struct relay *relay, struct member *receiver, const struct ho
 // One packet of the receiver's allowance.
 static bool may_retransmit(struct member *receiver, uint64_t now_ns)
 {
-	if (receiver->retransmit_ns + FEEDBACK_RETRANSMIT_BURST_NS < now_ns)
-		receiver->retransmit_ns = now_ns - FEEDBACK_RETRANSMIT_BURST_NS;
-	if (receiver->retransmit_ns + FEEDBACK_RETRANSMIT_NS > now_ns)
-		return false;
-	receiver->retransmit_ns += FEEDBACK_RETRANSMIT_NS;
-	return true;
+	return take(&receiver->retransmit_ns, FEEDBACK_RETRANSMIT_NS, FEEDBACK_RETRANSMIT_BURST_NS, now_ns);
 }
 
-// Several receivers miss the same packet at the same time: the sender is asked once.
+// Several receivers miss the same packet at the same time: the sender is asked once. Nobody can have it, so what
+// comes goes to all.
 static bool may_ask(struct room_stream *stream, uint16_t sequence, uint64_t now_ns)
 {
 	size_t at = sequence % ROOM_ASKED;
@@ -91,7 +106,9 @@ static void on_nack(struct relay *relay, struct member *receiver, const struct h
 		uint16_t sequence = message->sequences[i];
 		size_t size;
 		const uint8_t *bytes = history_get(&stream->history, sequence, &size);
-		if (!bytes && may_ask(stream, sequence, now_ns))
+		if (!bytes && !history_lacks(&stream->history, sequence))
+			drop(relay, STATS_nack_outside);
+		else if (!bytes && may_ask(stream, sequence, now_ns))
 			ask.sequences[ask.sequence_count++] = sequence;
 		else if (!bytes)
 			drop(relay, STATS_nack_coalesced);

@@ -9,7 +9,9 @@ struct member;
 struct relay;
 struct flow;
 
-#define FEEDBACK_PLI_PAUSE_NS 250000000u  // between key frame requests for one stream
+#define FEEDBACK_PLI_PAUSE_NS 250000000u  // between key frame requests for one stream,
+#define FEEDBACK_PLI_NS 1000000000u       // one a second on average,
+#define FEEDBACK_PLI_BURST_NS 4000000000u // four in a row
 #define FEEDBACK_NACK_PAUSE_NS 20000000u  // between requests for one packet
 #define FEEDBACK_RETRANSMIT_NS 1000000u   // a receiver's allowance: 1,000 packets a second,
 #define FEEDBACK_RETRANSMIT_BURST_NS 200000000u // 200 at once

@@ -13,6 +13,8 @@
 #include "relay/relay_address.h"
 #include "relay/tcs_session.h"
 
+#include <string.h>
+
 static size_t drop(struct relay *relay, enum relay_stats_counter reason)
 {
 	relay_stats_add(&relay->stats, reason, 1);
@@ -53,6 +55,15 @@ static size_t copy_to_others(struct relay *relay, const struct member *sender, c
 	return copies;
 }
 
+// A sender that was asked for a packet by mistake, or twice: the others have it already.
+static bool is_repeated(const struct room_stream *stream, uint16_t sequence, const uint8_t *bytes, size_t size)
+{
+	size_t kept;
+	const uint8_t *before = history_get(&stream->history, sequence, &kept);
+	return before && kept == size &&
+	       memcmp(before + PACKET_HEADER_BYTES, bytes + PACKET_HEADER_BYTES, size - PACKET_HEADER_BYTES) == 0;
+}
+
 static size_t forward_media(struct relay *relay, struct member *sender, const uint8_t *bytes, size_t size)
 {
 	struct packet_rtp rtp;
@@ -65,6 +76,8 @@ static size_t forward_media(struct relay *relay, struct member *sender, const ui
 	struct room_stream *stream = room_stream_make(sender, packet_ssrc_stream(rtp.ssrc));
 	if (!stream)
 		return drop(relay, STATS_stream_limit);
+	if (is_repeated(stream, rtp.sequence, bytes, size))
+		return drop(relay, STATS_media_repeated);
 	relay_stats_add(&relay->stats, STATS_media_received, 1);
 	history_put(&stream->history, rtp.sequence, bytes, size, relay_now_ns(relay), &sender->history_budget);
 	return copy_to_others(relay, sender, bytes, size);

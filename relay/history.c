@@ -3,7 +3,6 @@
 
 #include "base/err.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +28,7 @@ static enum err resize(struct history *h, uint32_t slots, uint32_t stride, size_
 	size_t before = footprint(h->slots, h->stride), after = footprint(slots, stride);
 	if (after > before && after - before > *budget)
 		return ERR_LIMIT;
-	struct history grown = { .slots = slots, .stride = stride };
+	struct history grown = { .slots = slots, .stride = stride, .newest = h->newest };
 	grown.slot = calloc(slots, sizeof(*grown.slot));
 	grown.bytes = malloc((size_t)slots * stride);
 	if (!grown.slot || !grown.bytes) {
@@ -46,8 +45,17 @@ static enum err resize(struct history *h, uint32_t slots, uint32_t stride, size_
 	return ERR_OK;
 }
 
+// A step back by more than any history is a sender that starts anew.
+static void set_newest(struct history *h, uint16_t sequence, bool is_first)
+{
+	int16_t ahead = (int16_t)(sequence - h->newest);
+	if (is_first || ahead > 0 || ahead < -HISTORY_SLOTS_MAX)
+		h->newest = sequence;
+}
+
 void history_put(struct history *h, uint16_t sequence, const uint8_t *bytes, size_t size, uint64_t now_ns, size_t *budget)
 {
+	bool is_first = h->slots == 0;
 	if (size > h->stride) {
 		uint32_t stride = (uint32_t)((size + STRIDE_STEP - 1) / STRIDE_STEP * STRIDE_STEP);
 		if (resize(h, h->slots ? h->slots : HISTORY_SLOTS_MIN, stride, budget))
@@ -59,6 +67,7 @@ void history_put(struct history *h, uint16_t sequence, const uint8_t *bytes, siz
 	uint32_t slots = is_short && h->slots < HISTORY_SLOTS_MAX ? h->slots * 2 : h->slots;
 	if (slots != h->slots && resize(h, slots, h->stride, budget))
 		*budget = 0; // no room to grow, and no use trying with every packet
+	set_newest(h, sequence, is_first);
 	store(h, &(struct history_slot){ .stored_ns = now_ns, .sequence = sequence, .size = (uint16_t)size }, bytes);
 }
 
@@ -71,6 +80,13 @@ const uint8_t *history_get(const struct history *h, uint16_t sequence, size_t *s
 		return NULL;
 	*size = slot->size;
 	return slot_bytes(h, sequence);
+}
+
+bool history_lacks(const struct history *h, uint16_t sequence)
+{
+	uint16_t age = (uint16_t)(h->newest - sequence);
+	size_t size;
+	return age > 0 && age < h->slots && !history_get(h, sequence, &size);
 }
 
 void history_fini(struct history *h)

@@ -3,6 +3,7 @@
 #ifndef RELAY_HISTORY_H
 #define RELAY_HISTORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ struct history {
 	struct history_slot *slot;
 	uint8_t *bytes;
 	uint32_t slots, stride;
+	uint16_t newest; // sequence number
 };
 
 // Keep a copy of a datagram. `budget` is what the sender's streams may still take in memory; without it older
@@ -20,6 +22,8 @@ struct history {
 void history_put(struct history *history, uint16_t sequence, const uint8_t *bytes, size_t size, uint64_t now_ns, size_t *budget);
 // NULL if it is not there (any more). Valid until the next put.
 const uint8_t *history_get(const struct history *history, uint16_t sequence, size_t *size);
+// Older than the newest, young enough to be here, and never came.
+bool history_lacks(const struct history *history, uint16_t sequence);
 void history_fini(struct history *history);
 
 #endif

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUCKETS = 4096, ENTRIES_MAX = 1 << 20, CHECK_BYTES = 16, PADDING_BYTES = 7,
+enum { BUCKETS = 4096, HOUR_S = 3600, CHECK_BYTES = 16, PADDING_BYTES = 7,
        CHECKED_BYTES = JOURNAL_RECORD_BYTES - CHECK_BYTES };
 static const struct id nobody;
 
@@ -26,7 +26,8 @@ struct node {
 
 struct journal {
 	int file;
-	size_t count;
+	size_t count, admitted;
+	uint64_t swept_hour; // hours since 1970 when expired entries were last looked for
 	bool is_failing; // said once
 	bool is_unsynced;
 	uint8_t key[PACKET_TAG_KEY_BYTES];
@@ -78,6 +79,29 @@ static struct node **find(const struct journal *journal, const struct journal_en
 	return at;
 }
 
+static bool is_over(const struct journal_entry *entry, uint64_t now_s)
+{
+	return entry->until < now_s && now_s - entry->until > JOURNAL_KEEP_S;
+}
+
+static void sweep(struct journal *journal, uint64_t now_s)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct node **at = &journal->bucket[i]; *at;) {
+			struct node *node = *at;
+			if (!is_over(&node->entry, now_s)) {
+				at = &node->next;
+				continue;
+			}
+			*at = node->next;
+			journal->count--;
+			journal->admitted -= node->entry.kind == JOURNAL_ADMITTED;
+			free(node);
+		}
+	}
+	journal->swept_hour = now_s / HOUR_S;
+}
+
 // ERR_EXISTS if nothing new was said.
 static enum err remember(struct journal *journal, const struct journal_entry *entry)
 {
@@ -88,13 +112,14 @@ static enum err remember(struct journal *journal, const struct journal_entry *en
 		(*at)->entry.until = entry->until;
 		return ERR_OK;
 	}
-	if (journal->count == ENTRIES_MAX)
-		return ERR_FULL;
+	if (journal->count == JOURNAL_ENTRIES_MAX || (entry->kind == JOURNAL_ADMITTED && journal->admitted == JOURNAL_ADMITTED_MAX))
+		return ERR_LIMIT;
 	*at = calloc(1, sizeof(**at));
 	if (!*at)
 		return ERR_NOMEM;
 	(*at)->entry = *entry;
 	journal->count++;
+	journal->admitted += entry->kind == JOURNAL_ADMITTED;
 	return ERR_OK;
 }
 
@@ -120,9 +145,13 @@ static enum err append(struct journal *journal, const struct journal_entry *entr
 	return error == ENOSPC || error == EDQUOT ? ERR_FULL : ERR_IO;
 }
 
-enum err journal_add(struct journal *journal, const struct journal_entry *entry)
+enum err journal_add(struct journal *journal, const struct journal_entry *entry, uint64_t now_s)
 {
+	if (journal->swept_hour != now_s / HOUR_S)
+		sweep(journal, now_s);
 	enum err err = remember(journal, entry);
+	if (err == ERR_LIMIT)
+		return err;
 	if (err == ERR_EXISTS)
 		return ERR_OK;
 	enum err written = append(journal, entry);
@@ -161,9 +190,9 @@ static enum err read_all(struct journal *journal, int file, uint64_t now_s, cons
 		have = 0;
 		struct journal_entry entry;
 		enum err err = journal_record_parse(record, &entry);
-		if (!err && entry.until >= now_s)
+		if (!err && !is_over(&entry, now_s))
 			err = remember(journal, &entry);
-		if (err == ERR_NOMEM || err == ERR_FULL)
+		if (err == ERR_NOMEM)
 			return err;
 		damaged += err == ERR_AUTH || err == ERR_PARSE;
 	}
@@ -208,6 +237,7 @@ enum err journal_open(const char *directory, uint64_t now_s, struct journal **ou
 		journal->file = -1;
 	if (!err) {
 		secret_random(journal->key, sizeof(journal->key));
+		journal->swept_hour = now_s / HOUR_S;
 		old = openat(folder, JOURNAL_FILE, O_RDONLY | O_CLOEXEC);
 		err = old >= 0 ? read_all(journal, old, now_s, path) : errno == ENOENT ? ERR_OK : ERR_IO;
 	}

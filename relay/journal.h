@@ -1,6 +1,7 @@
 // What must survive a restart of the relay: ended meetings, removed participants, and the tickets that were
 // once admitted (whose devices may come back). Kept in memory and in an append-only file of checksummed
-// records; a torn last record is ignored; expired ones go when the file is opened.
+// records; a torn last record is ignored. Expired entries are kept for two more days, since clocks are set back
+// too; then they go from memory within the hour, and from the file when it is opened.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef RELAY_JOURNAL_H
 #define RELAY_JOURNAL_H
@@ -23,7 +24,9 @@ struct journal_entry {
 	uint64_t until; // Unix seconds
 };
 
-enum { JOURNAL_RECORD_BYTES = 64, JOURNAL_PROBLEM_MAX = 384 };
+// Admitted tickets leave room for the orders: members can make many of the ones, nobody of the others.
+enum { JOURNAL_RECORD_BYTES = 64, JOURNAL_PROBLEM_MAX = 384, JOURNAL_KEEP_S = 2 * 86400, JOURNAL_ENTRIES_MAX = 1 << 18,
+       JOURNAL_ADMITTED_MAX = JOURNAL_ENTRIES_MAX / 2 };
 #define JOURNAL_FILE "journal"
 
 struct journal;
@@ -32,9 +35,9 @@ struct journal;
 enum err journal_open(const char *directory, uint64_t now_s, struct journal **out, char problem[static JOURNAL_PROBLEM_MAX]) CHECK_RESULT;
 void journal_close(struct journal *journal);
 
-// Remember and write; an entry that is there already only has its date moved on. ERR_FULL or ERR_IO: remembered
-// until the next restart only (logged).
-enum err journal_add(struct journal *journal, const struct journal_entry *entry) CHECK_RESULT;
+// Remember and write; an entry that is there already only has its date moved on. ERR_LIMIT: too many entries, not
+// remembered. ERR_FULL (the disk) or ERR_IO: remembered until the next restart only (logged).
+enum err journal_add(struct journal *journal, const struct journal_entry *entry, uint64_t now_s) CHECK_RESULT;
 bool journal_has(const struct journal *journal, enum journal_kind kind, const struct id *first, const struct id *second,
 		 uint64_t now_s);
 // The file, for whoever writes it through to the disk (the manager process: it would keep media waiting),

@@ -148,7 +148,7 @@ void membership_join(struct tcs_session *session, const struct control_join *joi
 		tcs_session_doom(session, reason, refusal(reason));
 		return;
 	}
-	admission_remember(&relay->admission, &ticket);
+	admission_remember(&relay->admission, &ticket, request.now_s);
 	relay_stats_add(&relay->stats, STATS_sessions_joined, 1);
 	relay->is_changed = true;
 	welcome(session, &ticket);

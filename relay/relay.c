@@ -232,7 +232,7 @@ void relay_free(struct relay *relay)
 void relay_end_meeting(struct relay *relay, const struct id *meeting, uint64_t until)
 {
 	struct journal_entry entry = { .kind = JOURNAL_ENDED, .first = *meeting, .until = until };
-	if (journal_add(relay->admission.journal, &entry))
+	if (journal_add(relay->admission.journal, &entry, relay_clock_s(relay)))
 		log_line(LOG_WARNING, "an ended meeting could not be noted for good");
 	struct room *room = rooms_find(relay->rooms, meeting);
 	for (size_t i = 0; room && i < room->count; i++)
@@ -242,7 +242,7 @@ void relay_end_meeting(struct relay *relay, const struct id *meeting, uint64_t u
 void relay_remove_participant(struct relay *relay, const struct id *meeting, const struct id *participant, uint64_t until)
 {
 	struct journal_entry entry = { .kind = JOURNAL_REMOVED, .first = *meeting, .second = *participant, .until = until };
-	if (journal_add(relay->admission.journal, &entry))
+	if (journal_add(relay->admission.journal, &entry, relay_clock_s(relay)))
 		log_line(LOG_WARNING, "a removed participant could not be noted for good");
 	struct room *room = rooms_find(relay->rooms, meeting);
 	struct member *member = room ? room_find_participant(room, participant) : NULL;

@@ -18,6 +18,7 @@
 	X(ssrc_foreign, "media for a stream of somebody else")                                                 \
 	X(send_not_allowed, "media from participants without the right to send")                               \
 	X(stream_limit, "media of more streams than a participant may have")                                   \
+	X(media_repeated, "media packets that a sender sent again though they had arrived")                     \
 	X(hop_wrong, "hop messages that do not authenticate or do not parse")                                  \
 	X(hop_replayed, "hop messages seen before")                                                            \
 	X(hop_unexpected, "hop messages that a client has no reason to send")                                  \
@@ -25,7 +26,8 @@
 	X(challenge_size, "path challenges not sent because they would be larger than what came")              \
 	X(response_wrong, "answers to path challenges with a wrong or old cookie")                             \
 	X(feedback_unknown, "feedback for a stream that nobody here sends")                                    \
-	X(pli_coalesced, "key frame requests within 250 ms of the one before")                                 \
+	X(pli_coalesced, "key frame requests within 250 ms of the one before, or many in a row")               \
+	X(nack_outside, "requests for packets that are older than the history or were not sent yet")           \
 	X(nack_coalesced, "requests to a sender within 20 ms of the one before")                               \
 	X(nack_rate, "retransmissions beyond a receiver's allowance")                                          \
 	X(send_refused, "datagrams that the kernel did not take")                                              \

@@ -16,7 +16,7 @@ enum { ROOM_HISTORY_BYTES = 4 << 20, ROOM_ASKED = 128 };
 struct room_stream {
 	uint8_t stream; // low byte of the SSRC
 	struct history history;
-	uint64_t pli_ns; // when its sender was last asked for a key frame
+	uint64_t pli_ns, pli_used_ns; // when its sender was last asked for a key frame; what is used of the allowance
 	struct {
 		uint64_t at_ns;
 		uint16_t sequence;

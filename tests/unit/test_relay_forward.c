@@ -457,6 +457,56 @@ static void what_is_missing_is_asked_of_the_sender_once(void **state)
 	assert_int_equal(relay_loop_sent_count(world.loop), 2);
 }
 
+// What a hostile receiver can make the sender send again, at everybody's cost: only what the relay never had.
+static void senders_are_not_asked_for_what_came_or_never_was(void **state)
+{
+	(void)state;
+	uint8_t packet[CLIENT_MEDIA_BYTES];
+	for (uint16_t i = 0; i < 100; i++) {
+		client_media(a, HOP_PATH_UDP, ssrc_of(a, 1), (uint16_t)(1000 + i), packet);
+		relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
+		relay_loop_advance(world.loop, 100000000u); // slow: the ring stays small, the first are gone
+	}
+	relay_loop_forget_sent(world.loop);
+	struct hop_message message = { .kind = HOP_NACK, .ssrc = ssrc_of(a, 1), .sequences = { 900, 1000, 1040, 1101, 40000 },
+				       .sequence_count = 5 };
+	client_hop(b, &message, &b->address);
+	assert_int_equal(relay_loop_sent_count(world.loop), 0);
+	assert_int_equal(world_count(&world, STATS_nack_outside), 5);
+}
+
+static void what_comes_again_goes_to_nobody(void **state)
+{
+	(void)state;
+	uint8_t packet[CLIENT_MEDIA_BYTES];
+	client_media(a, HOP_PATH_UDP, ssrc_of(a, 1), 10, packet);
+	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
+	assert_true(came_over_tls(c, packet, sizeof(packet)));
+	relay_loop_forget_sent(world.loop);
+	client_stamp(a, HOP_PATH_UDP, packet, sizeof(packet)); // as a retransmission comes
+	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
+	assert_dropped(STATS_media_repeated);
+	packet[sizeof(packet) - 1] ^= 1; // another packet
+	client_stamp(a, HOP_PATH_UDP, packet, sizeof(packet));
+	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
+	assert_true(relay_loop_sent_count(world.loop) > 0);
+}
+
+static void key_frames_cannot_be_asked_for_all_the_time(void **state)
+{
+	(void)state;
+	uint8_t packet[CLIENT_MEDIA_BYTES];
+	client_media(a, HOP_PATH_UDP, ssrc_of(a, 1), 5, packet);
+	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
+	relay_loop_forget_sent(world.loop);
+	struct hop_message message = { .kind = HOP_PLI, .ssrc = ssrc_of(a, 1) };
+	for (int i = 0; i < 100; i++) { // ten seconds
+		client_hop(b, &message, &b->address);
+		relay_loop_advance(world.loop, 100000000u);
+	}
+	assert_in_range(relay_loop_sent_count(world.loop), 10, 14);
+}
+
 static void retransmissions_have_a_limit(void **state)
 {
 	(void)state;
@@ -565,6 +615,9 @@ int main(void)
 		TEST(keepalive_is_answered),
 		TEST(nack_is_served_from_the_history),
 		TEST(what_is_missing_is_asked_of_the_sender_once),
+		TEST(senders_are_not_asked_for_what_came_or_never_was),
+		TEST(what_comes_again_goes_to_nobody),
+		TEST(key_frames_cannot_be_asked_for_all_the_time),
 		TEST(retransmissions_have_a_limit),
 		TEST(key_frame_requests_are_coalesced),
 		TEST(forged_feedback_is_dropped),

@@ -63,9 +63,9 @@ static void journal_survives_and_forgets(void **state)
 {
 	(void)state;
 	struct journal *journal = open_journal(100);
-	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 200 }), ERR_OK);
-	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_REMOVED, meeting, person, 300 }), ERR_OK);
-	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ADMITTED, serial, { { 0 } }, 400 }), ERR_OK);
+	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 200 }, 100), ERR_OK);
+	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_REMOVED, meeting, person, 300 }, 100), ERR_OK);
+	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ADMITTED, serial, { { 0 } }, 400 }, 100), ERR_OK);
 	assert_true(journal_is_unsynced(journal));
 	assert_false(journal_has(journal, JOURNAL_REMOVED, &meeting, NULL, 100)); // another participant
 	assert_false(journal_has(journal, JOURNAL_ENDED, &serial, NULL, 100));
@@ -78,11 +78,54 @@ static void journal_survives_and_forgets(void **state)
 		journal = open_journal(150);
 	}
 	journal_close(journal);
-	journal_close(open_journal(250));
+	journal_close(open_journal(250 + JOURNAL_KEEP_S));
 	struct stat status;
 	assert_int_equal(stat(in_directory(JOURNAL_FILE), &status), 0);
 	assert_int_equal(status.st_size, 2 * JOURNAL_RECORD_BYTES); // the expired one is gone
 	assert_int_equal(status.st_mode & 0777, 0600);
+}
+
+// A clock that ran ahead by a day and was set back: who was removed stays so, over a restart in between too.
+static void a_clock_that_jumps_lets_nobody_back_in(void **state)
+{
+	(void)state;
+	struct journal *journal = open_journal(100);
+	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_REMOVED, meeting, person, 300 }, 100), ERR_OK);
+	journal_close(journal);
+	journal_close(open_journal(100 + 86400));
+	journal = open_journal(200);
+	assert_true(journal_has(journal, JOURNAL_REMOVED, &meeting, &person, 200));
+	journal_close(journal);
+}
+
+static struct id numbered(uint32_t n)
+{
+	struct id id = { { 9 } };
+	memcpy(id.bytes + 8, &n, sizeof(n));
+	return id;
+}
+
+static enum err admit(struct journal *journal, uint32_t n, uint64_t now_s)
+{
+	return journal_add(journal, &(struct journal_entry){ .kind = JOURNAL_ADMITTED, .first = numbered(n), .until = now_s }, now_s);
+}
+
+// However many tickets are admitted, orders are remembered; what expired makes room.
+static void tickets_do_not_crowd_out_orders(void **state)
+{
+	(void)state;
+	struct journal *journal = open_journal(100);
+	for (uint32_t n = 0; n < JOURNAL_ADMITTED_MAX; n++)
+		assert_int_equal(admit(journal, n, 100), ERR_OK);
+	assert_int_equal(admit(journal, JOURNAL_ADMITTED_MAX, 100), ERR_LIMIT);
+	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_REMOVED, meeting, person, 300 }, 100), ERR_OK);
+	assert_true(journal_has(journal, JOURNAL_REMOVED, &meeting, &person, 100));
+	uint64_t later = 100 + JOURNAL_KEEP_S + 1;
+	journal_close(journal);
+	journal = open_journal(100);
+	assert_int_equal(admit(journal, 0, later), ERR_OK); // one sweep
+	assert_int_equal(admit(journal, JOURNAL_ADMITTED_MAX, later), ERR_OK);
+	journal_close(journal);
 }
 
 static void repeated_news_is_written_once(void **state)
@@ -90,8 +133,8 @@ static void repeated_news_is_written_once(void **state)
 	(void)state;
 	struct journal *journal = open_journal(100);
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 200 }), ERR_OK);
-	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 500 }), ERR_OK);
+		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 200 }, 100), ERR_OK);
+	assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 500 }, 100), ERR_OK);
 	struct stat status;
 	assert_int_equal(stat(in_directory(JOURNAL_FILE), &status), 0);
 	assert_int_equal(status.st_size, 2 * JOURNAL_RECORD_BYTES);
@@ -106,13 +149,13 @@ static void a_cut_or_damaged_journal_keeps_the_rest(void **state)
 	(void)state;
 	for (long cut = 1; cut < JOURNAL_RECORD_BYTES; cut += 7) {
 		struct journal *journal = open_journal(100);
-		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 200 }), ERR_OK);
-		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ADMITTED, serial, { { 0 } }, 400 }), ERR_OK);
+		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ENDED, meeting, { { 0 } }, 200 }, 100), ERR_OK);
+		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_ADMITTED, serial, { { 0 } }, 400 }, 100), ERR_OK);
 		journal_close(journal);
 		assert_int_equal(truncate(in_directory(JOURNAL_FILE), 2 * JOURNAL_RECORD_BYTES - cut), 0);
 		journal = open_journal(100);
 		assert_true(journal_has(journal, JOURNAL_ENDED, &meeting, NULL, 100) || journal_has(journal, JOURNAL_ADMITTED, &serial, NULL, 100));
-		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_REMOVED, meeting, person, 300 }), ERR_OK);
+		assert_int_equal(journal_add(journal, &(struct journal_entry){ JOURNAL_REMOVED, meeting, person, 300 }, 100), ERR_OK);
 		journal_close(journal);
 		journal = open_journal(100);
 		assert_true(journal_has(journal, JOURNAL_REMOVED, &meeting, &person, 100)); // in step again
@@ -355,6 +398,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(journal_survives_and_forgets),
+		TEST(a_clock_that_jumps_lets_nobody_back_in),
+		TEST(tickets_do_not_crowd_out_orders),
 		TEST(repeated_news_is_written_once),
 		TEST(a_cut_or_damaged_journal_keeps_the_rest),
 		TEST(an_unusable_directory_is_said),
