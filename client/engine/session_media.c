@@ -24,20 +24,12 @@ static void send_udp(struct engine_session *session, const uint8_t *bytes, size_
 		session_count(session, COUNTER_udp_refused);
 }
 
-static void send_tls(struct engine_session *session, const uint8_t *bytes, size_t size)
+static void send_tls(struct engine_session *session, size_t limit_bytes, const uint8_t *bytes, size_t size)
 {
-	if (link_is_congested(session->link))
+	if (link_is_congested(session->link, limit_bytes))
 		session_count(session, COUNTER_tls_congested); // late media is worth less than none
 	else if (link_send(session->link, bytes, size) != ERR_OK)
 		session_count(session, COUNTER_no_path);
-}
-
-static void send_datagram(struct engine_session *session, enum hop_path path, const uint8_t *bytes, size_t size)
-{
-	if (path == HOP_PATH_UDP)
-		send_udp(session, bytes, size);
-	else
-		send_tls(session, bytes, size);
 }
 
 static void send_hop(struct engine_session *session, enum hop_path path, const struct hop_message *message)
@@ -46,8 +38,10 @@ static void send_hop(struct engine_session *session, enum hop_path path, const s
 	size_t size;
 	if (hop_emit(&session->hop[path], message, bytes, &size) != ERR_OK)
 		session_count(session, COUNTER_protect_failed);
+	else if (path == HOP_PATH_UDP)
+		send_udp(session, bytes, size);
 	else
-		send_datagram(session, path, bytes, size);
+		send_tls(session, LINK_CONGESTED_BYTES, bytes, size);
 }
 
 // Feedback goes the way media goes; where that is not settled yet, over the connection that there is.
@@ -58,13 +52,16 @@ static enum hop_path feedback_path(const struct engine_session *session)
 }
 
 // A packet whose SRTP part is in place, under the next counter of the path.
-static void send_media(struct engine_session *session, enum hop_path path, uint8_t *bytes, size_t size)
+static void send_media(struct engine_session *session, enum hop_path path, uint8_t stream, uint8_t *bytes, size_t size)
 {
 	struct hop *hop = &session->hop[path];
 	packet_stamp(hop->tag_key_out, hop->handle, ++hop->counter, bytes, size);
 	session->stats.packets_sent++;
 	session->stats.bytes_sent += size;
-	send_datagram(session, path, bytes, size);
+	if (path == HOP_PATH_UDP)
+		send_udp(session, bytes, size);
+	else
+		send_tls(session, stream == PACKET_STREAM_AUDIO ? LINK_CONGESTED_BYTES : LINK_PICTURES_BYTES, bytes, size);
 }
 
 static void seal_and_send(struct engine_session *session, const struct packet_queue_item *item)
@@ -79,7 +76,7 @@ static void seal_and_send(struct engine_session *session, const struct packet_qu
 	if (media_crypt_send_seal(session->send, item->stream, &item->rtp, item->payload, item->size, session->now_ms, bytes, &size) != ERR_OK)
 		session_count(session, COUNTER_protect_failed);
 	else
-		send_media(session, path, bytes, size);
+		send_media(session, path, item->stream, bytes, size);
 	if (session->again_budget < AGAIN_MAX)
 		session->again_budget++;
 }
@@ -145,7 +142,7 @@ static void answer_nack(struct engine_session *session, const struct hop_message
 		}
 		session->again_budget--;
 		session_count(session, COUNTER_nack_answered);
-		send_media(session, path, bytes, size);
+		send_media(session, path, packet_ssrc_stream(message->ssrc), bytes, size);
 	}
 }
 

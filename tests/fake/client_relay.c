@@ -368,6 +368,8 @@ static void serve(struct client_relay *relay, struct client *client)
 {
 	uint8_t bytes[CHUNK];
 	ssize_t n;
+	if (atomic_load(&relay->knobs.reads_nothing))
+		return;
 	while ((n = recv(client->fd, bytes, sizeof(bytes), 0)) > 0) {
 		if (tls_conn_feed(client->tls, bytes, (size_t)n) != ERR_OK)
 			client->is_closing = true;

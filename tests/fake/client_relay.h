@@ -19,6 +19,7 @@ struct client_relay_knobs {
 	atomic_bool has_no_udp;     // WELCOME says so
 	atomic_bool refuses_udp;    // grants TLS whatever is asked
 	atomic_bool is_silent;      // accepts and then says nothing
+	atomic_bool reads_nothing;  // of connections
 	atomic_int refuses_with;    // enum control_end instead of WELCOME
 	atomic_int drops_media_in;  // so many of the next media packets go nowhere, and are asked for again by NACK
 	atomic_int first_index;     // of the next room

@@ -230,6 +230,32 @@ static void test_tls_only(void **state)
 	finish(&b);
 }
 
+// Pictures pile up, and are dropped; what is said afterwards still gets through.
+static void test_sound_has_room_when_tls_is_stuck(void **state)
+{
+	(void)state;
+	enum { PICTURES = 900, WORDS = 100 };
+	static const uint8_t picture[1000];
+	const struct packet_rtp rtp = { .payload_type = PACKET_PT_VP9 };
+	struct member a;
+	prepare(&a, 1);
+	a.options.transport = ENGINE_TRANSPORT_TLS;
+	start(&a);
+	WAIT(&a, &a, client_relay_figures(relay)->streams == 1);
+	client_relay_knobs(relay)->reads_nothing = true;
+	for (int i = 0; i < PICTURES; i++)
+		packet_queue_push_media(a.queue, PACKET_STREAM_VIDEO, &rtp, picture, sizeof(picture));
+	WAIT(&a, &a, counted(&a, COUNTER_tls_congested) > 0);
+	uint64_t dropped = counted(&a, COUNTER_tls_congested);
+	for (uint32_t i = 0; i < WORDS; i++)
+		say(&a, i);
+	usleep(200000);
+	client_relay_knobs(relay)->reads_nothing = false;
+	WAIT(&a, &a, client_relay_figures(relay)->next_sequence[PACKET_STREAM_AUDIO] == WORDS);
+	WAIT(&a, &a, client_relay_figures(relay)->media_tls == (int)(PICTURES + WORDS - dropped));
+	finish(&a);
+}
+
 static void test_udp_only_waits_and_says_why_not(void **state)
 {
 	(void)state;
@@ -597,7 +623,8 @@ static void test_hostile_relay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_two_members_hear_each_other_over_udp), TEST(test_tls_only), TEST(test_udp_only_waits_and_says_why_not),
+		TEST(test_two_members_hear_each_other_over_udp), TEST(test_tls_only),
+		TEST(test_sound_has_room_when_tls_is_stuck), TEST(test_udp_only_waits_and_says_why_not),
 		TEST(test_fall_back_and_return), TEST(test_refused_udp_goes_on_over_tls), TEST(test_reconnect),
 		TEST(test_nack_is_answered_with_the_same_packet), TEST(test_a_relay_that_asks_without_end),
 		TEST(test_a_moved_member_is_not_heard_from_where_it_was),

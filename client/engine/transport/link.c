@@ -65,11 +65,6 @@ bool link_is_ready(const struct link *link)
 	return link->is_ready;
 }
 
-bool link_is_congested(const struct link *link)
-{
-	return waiting(link) > LINK_CONGESTED_BYTES;
-}
-
 struct tls_conn *link_tls(struct link *link)
 {
 	return link->tls;
@@ -96,6 +91,13 @@ static enum err flush(struct link *link)
 void link_flush(struct link *link)
 {
 	(void)flush(link); // a broken connection shows when it is read
+}
+
+bool link_is_congested(struct link *link, size_t limit_bytes)
+{
+	if (waiting(link) > limit_bytes)
+		link_flush(link);
+	return waiting(link) > limit_bytes;
 }
 
 // Gather plaintext into frames.

@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// More than this waiting for the network: media is not queued any more.
-enum { LINK_CONGESTED_BYTES = 64 * 1024 };
+// What may wait for the network. Sound has room of its own behind the pictures: when they pile up they are dropped,
+// and what is said stays fresh.
+enum { LINK_PICTURES_BYTES = 32 * 1024, LINK_CONGESTED_BYTES = 64 * 1024 };
 
 struct link;
 
@@ -30,7 +31,8 @@ enum err link_pump(struct link *link, enum err (*on_frame)(void *context, uint8_
 void link_flush(struct link *link);
 
 bool link_is_ready(const struct link *link); // handshake done
-bool link_is_congested(const struct link *link);
+// More than `limit_bytes` wait, though the socket was given all that it takes.
+bool link_is_congested(struct link *link, size_t limit_bytes);
 enum err link_send(struct link *link, const uint8_t *body, size_t size) CHECK_RESULT;
 // Say good-bye (close_notify) as far as the socket takes it.
 void link_close(struct link *link);
