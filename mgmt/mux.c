@@ -209,6 +209,7 @@ static bool read_signals(struct mux *mux)
 static int expire(struct mux *mux)
 {
 	uint64_t now = monotonic_ms();
+	// NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() unlinks what it frees
 	while (mux->oldest && mux->oldest->deadline_ms <= now)
 		drop(mux, mux->oldest, MUX_DROP_TIMEOUT);
 	return mux->oldest ? (int)(mux->oldest->deadline_ms - now) : -1;

@@ -9,7 +9,7 @@ static enum err collect_pins(struct store_answer *answer, struct wire_view *out)
 	struct store_key prefix = store_key_prefix(STORE_KEY_RELAY), key = {0};
 	struct record_relay relay;
 	size_t size = 0;
-	enum err err;
+	enum err err = ERR_OK;
 	while (size + 2 * TOKEN_PIN_BYTES <= sizeof(answer->pins) &&
 	       !(err = store_next(answer->txn, &prefix, &key, RECORD_RELAY, &relay))) {
 		if (relay.state != REQUEST_STATE_ACTIVE)
@@ -18,6 +18,8 @@ static enum err collect_pins(struct store_answer *answer, struct wire_view *out)
 		memcpy(answer->pins + size + TOKEN_PIN_BYTES, relay.backup_pin, TOKEN_PIN_BYTES);
 		size += 2 * TOKEN_PIN_BYTES;
 	}
+	if (err && err != ERR_NOT_FOUND)
+		return err;
 	*out = (struct wire_view){answer->pins, size};
 	return size > 0 ? ERR_OK : ERR_AGAIN; // a client without relay pins could not join anything
 }

@@ -26,10 +26,11 @@ static enum err fail(char problem[static REGISTRATION_PROBLEM_MAX], enum err err
 static bool get_text(yyjson_val *object, const char *key, char *out, size_t capacity)
 {
 	yyjson_val *value = yyjson_obj_get(object, key);
+	const char *text = yyjson_get_str(value);
 	size_t size = yyjson_get_len(value);
-	if (!yyjson_is_str(value) || size >= capacity || !text_is_printable(yyjson_get_str(value), size))
+	if (!text || size >= capacity || !text_is_printable(text, size))
 		return false;
-	memcpy(out, yyjson_get_str(value), size + 1);
+	memcpy(out, text, size + 1);
 	return true;
 }
 

@@ -102,9 +102,11 @@ enum err rooms_join(struct rooms *rooms, const struct id *meeting, const struct 
 	    (room && (room->count >= rooms->limits.members_per_room || room->next_index > LAST_INDEX)))
 		return ERR_FULL;
 	struct member *member = calloc(1, sizeof(*member));
-	if (member && !room)
+	if (!member)
+		return ERR_NOMEM;
+	if (!room)
 		room = room_new(rooms, meeting);
-	if (!member || !room || room_reserve(room)) {
+	if (!room || room_reserve(room)) {
 		free(member);
 		if (room && room->count == 0)
 			room_free(rooms, room);

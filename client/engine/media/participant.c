@@ -221,20 +221,20 @@ static void sound_stats(struct participant *p, struct media_stream_stats *out)
 
 size_t participant_stats(struct participant *p, struct media_stream_stats out[static PARTICIPANT_STREAMS])
 {
-	size_t count = 0;
+	struct media_stream_stats *next = out;
 	pthread_mutex_lock(&p->lock);
 	if (p->audio) {
-		sound_stats(p, &out[count]);
-		out[count++].ssrc = packet_ssrc(p->index, PACKET_STREAM_AUDIO);
+		sound_stats(p, next);
+		next->participant = p->id;
+		next++->ssrc = packet_ssrc(p->index, PACKET_STREAM_AUDIO);
 	}
 	if (p->video) {
-		video_player_stats(p->video, &out[count]);
-		out[count++].ssrc = packet_ssrc(p->index, PACKET_STREAM_VIDEO);
+		video_player_stats(p->video, next);
+		next->participant = p->id;
+		next++->ssrc = packet_ssrc(p->index, PACKET_STREAM_VIDEO);
 	}
 	pthread_mutex_unlock(&p->lock);
-	for (size_t i = 0; i < count; i++)
-		out[i].participant = p->id;
-	return count;
+	return (size_t)(next - out);
 }
 
 void participant_publish(struct participant *p)

@@ -118,7 +118,7 @@ void video_assembler_insert(struct video_assembler *a, int64_t number, const str
 // Number behind the last packet of the picture that starts at `first`; 0 if it is not whole, -1 if it never can be.
 static int64_t find_end(struct video_assembler *a, int64_t first)
 {
-	const struct slot *start = slot_of(a, first), *s = start;
+	const struct slot *start = slot_of(a, first), *s;
 	size_t bytes = 0;
 	if (!start)
 		return 0;
@@ -136,14 +136,13 @@ static int64_t find_end(struct video_assembler *a, int64_t first)
 
 static void copy_out(struct video_assembler *a, int64_t end, struct video_frame *out)
 {
-	const struct slot *first = slot_of(a, a->next);
-	out->timestamp = first->timestamp;
-	out->is_key = first->is_key;
+	const struct slot *s = slot_of(a, a->next);
+	out->timestamp = s ? s->timestamp : 0;
+	out->is_key = s && s->is_key;
 	out->complete_ns = 0;
 	out->was_delayed = false;
 	out->size = 0;
-	for (int64_t n = a->next; n < end; n++) {
-		const struct slot *s = slot_of(a, n);
+	for (int64_t n = a->next; n < end && (s = slot_of(a, n)); n++) {
 		memcpy(out->bytes + out->size, s->bytes, s->size);
 		out->size += s->size;
 		out->was_delayed |= s->was_asked;
