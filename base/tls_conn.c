@@ -28,6 +28,7 @@ struct tls_conn {
 	BIO *in, *out; // owned by ssl
 	const struct tls_context *context;
 	uint64_t records; // written under the present key
+	uint64_t reads, updates; // data read, and how often the peer changed its key
 	bool is_pin_wrong, is_done, has_seen_pin;
 	uint8_t seen_pin[TOKEN_PIN_BYTES]; // a refused certificate is gone afterwards, its pin is for the message
 	char problem[PROBLEM_MAX];
@@ -91,6 +92,7 @@ static enum err set_policy(struct tls_context *context)
 	SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_clear_mode(ssl, SSL_MODE_AUTO_RETRY); // back after each record: tls_conn_read counts key updates
 	bool done = SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
 		    SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) == 1 &&
 		    SSL_CTX_set_ciphersuites(ssl, TLS_CONN_CIPHERSUITES) == 1 &&
@@ -183,6 +185,15 @@ void tls_context_free(struct tls_context *context)
 	free(context);
 }
 
+static void on_message(int is_written, int version, int type, const void *bytes, size_t size, SSL *ssl, void *argument)
+{
+	(void)version;
+	(void)ssl;
+	struct tls_conn *conn = argument;
+	if (!is_written && type == SSL3_RT_HANDSHAKE && size > 0 && *(const uint8_t *)bytes == SSL3_MT_KEY_UPDATE)
+		conn->updates++;
+}
+
 enum err tls_conn_new(struct tls_context *context, const char *server_name, struct tls_conn **out)
 {
 	struct tls_conn *conn = calloc(1, sizeof(*conn));
@@ -202,6 +213,8 @@ enum err tls_conn_new(struct tls_context *context, const char *server_name, stru
 	}
 	SSL_set_bio(conn->ssl, conn->in, conn->out);
 	SSL_set_app_data(conn->ssl, conn);
+	SSL_set_msg_callback(conn->ssl, on_message);
+	SSL_set_msg_callback_arg(conn->ssl, conn);
 	if (context->is_server)
 		SSL_set_accept_state(conn->ssl);
 	else
@@ -305,10 +318,23 @@ const char *tls_conn_problem(const struct tls_conn *conn) { return conn->problem
 
 enum err tls_conn_read(struct tls_conn *conn, uint8_t *bytes, size_t capacity, size_t *size)
 {
-	ERR_clear_error();
 	*size = 0;
-	int result = SSL_read_ex(conn->ssl, bytes, capacity, size);
-	return result == 1 ? ERR_OK : fail(conn, result);
+	for (;;) {
+		size_t before = BIO_ctrl_pending(conn->in);
+		ERR_clear_error();
+		int result = SSL_read_ex(conn->ssl, bytes, capacity, size);
+		if (result == 1) {
+			conn->reads++;
+			return ERR_OK;
+		}
+		enum err err = fail(conn, result);
+		if (conn->updates > TLS_CONN_UPDATES_SPARE + conn->reads / TLS_CONN_READS_PER_UPDATE) {
+			snprintf(conn->problem, sizeof(conn->problem), "the peer changes its key all the time");
+			return ERR_LIMIT;
+		}
+		if (err != ERR_AGAIN || BIO_ctrl_pending(conn->in) == before)
+			return err; // else a record without data was taken, and there may be more
+	}
 }
 
 enum err tls_conn_write(struct tls_conn *conn, const uint8_t *bytes, size_t size)

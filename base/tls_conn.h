@@ -16,7 +16,9 @@
 
 #define TLS_CONN_GROUPS "X25519MLKEM768:SecP384r1MLKEM1024"
 #define TLS_CONN_CIPHERSUITES "TLS_AES_256_GCM_SHA384"
-enum { TLS_CONN_RECORDS_PER_KEY = 1 << 20, TLS_CONN_NEED_MAX = 1 << 18 };
+enum { TLS_CONN_RECORDS_PER_KEY = 1 << 20, TLS_CONN_NEED_MAX = 1 << 18,
+       // A peer's key updates: so many, and one more for each so many reads. They cost much and weigh little.
+       TLS_CONN_UPDATES_SPARE = 16, TLS_CONN_READS_PER_UPDATE = 1 << 10 };
 
 struct tls_context; // certificate, key, policy; shared by connections, must outlive them
 struct tls_conn;
@@ -53,7 +55,7 @@ enum err tls_conn_handshake(struct tls_conn *conn) CHECK_RESULT;
 // The last failure in OpenSSL's words, for the log.
 const char *tls_conn_problem(const struct tls_conn *conn);
 
-// ERR_AGAIN without data; ERR_CLOSED after the peer's close_notify.
+// ERR_AGAIN without data; ERR_CLOSED after the peer's close_notify; ERR_LIMIT: it floods us with key updates.
 enum err tls_conn_read(struct tls_conn *conn, uint8_t *bytes, size_t capacity, size_t *size) CHECK_RESULT;
 // Takes all of it into memory; the caller bounds what it queues by tls_conn_has_output.
 enum err tls_conn_write(struct tls_conn *conn, const uint8_t *bytes, size_t size) CHECK_RESULT;

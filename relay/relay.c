@@ -61,12 +61,18 @@ void relay_forwarded(struct relay *relay, uint64_t received_ns)
 
 // ---------------------------------------------------------------- connections
 
-static size_t connections_from(const struct relay *relay, const struct sockaddr_in6 *peer)
+// Nobody may take all places, and of the few for those who have not joined yet no more than a quarter.
+static bool has_too_many(const struct relay *relay, const struct sockaddr_in6 *peer)
 {
-	size_t count = 0;
-	for (const struct tcs_session *s = relay->sessions; s; s = s->next)
-		count += IN6_ARE_ADDR_EQUAL(&s->peer.sin6_addr, &peer->sin6_addr);
-	return count;
+	const struct tcs_config *config = relay->config;
+	size_t count = 0, unfinished = 0;
+	for (const struct tcs_session *s = relay->sessions; s; s = s->next) {
+		if (!relay_address_is_same_network(&s->peer, peer))
+			continue;
+		count++;
+		unfinished += s->state < TCS_SESSION_JOINED;
+	}
+	return count >= config->connections_per_address_max || unfinished >= (config->handshakes_max + 3) / 4;
 }
 
 static void on_accept(void *context, int descriptor)
@@ -82,7 +88,7 @@ static void on_accept(void *context, int descriptor)
 		refused = STATS_session_limit;
 	else if (relay->unfinished_count >= relay->config->handshakes_max)
 		refused = STATS_handshake_limit;
-	else if (connections_from(relay, &peer) >= relay->config->connections_per_address_max)
+	else if (has_too_many(relay, &peer))
 		refused = STATS_connection_limit;
 	if (refused != STATS_COUNTERS) {
 		relay_stats_add(&relay->stats, refused, 1);
@@ -122,13 +128,16 @@ static void on_timer(void *context)
 {
 	struct relay *relay = context;
 	uint64_t now_ns = relay_now_ns(relay);
-	for (struct tcs_session *s = relay->sessions; s; s = s->next)
-		tcs_session_tick(s, now_ns);
-	if (relay->manager)
-		manager_link_tick(relay->manager, now_ns);
+	if (now_ns >= relay->tick_ns) { // handshakes make the timer fire more often
+		relay->tick_ns = now_ns + TICK_NS;
+		for (struct tcs_session *s = relay->sessions; s; s = s->next)
+			tcs_session_tick(s, now_ns);
+		if (relay->manager)
+			manager_link_tick(relay->manager, now_ns);
+	}
 	if (relay->is_stopping && (!relay->sessions || now_ns >= relay->stop_ns))
 		relay->loop->ops->stop(relay->loop);
-	relay->loop->ops->set_timer(relay->loop, now_ns + TICK_NS);
+	relay->loop->ops->set_timer(relay->loop, relay->tick_ns);
 }
 
 static void on_wake_end(void *context)

@@ -32,7 +32,7 @@ struct relay {
 	struct admission admission;
 	uint16_t udp_port;               // told to clients; 0: no UDP
 	uint8_t cookie_key[PACKET_TAG_KEY_BYTES];
-	uint64_t started_ns;
+	uint64_t started_ns, tick_ns; // tick_ns: when sessions are looked after next
 
 	struct tcs_session *sessions;    // all of them
 	struct tcs_session *handshakes, *handshakes_last; // those with a handshake step to do

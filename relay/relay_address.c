@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { NETWORK_BYTES = 8 };
 static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
 enum err relay_address_parse(const char *text, uint16_t port, struct sockaddr_in6 *out)
@@ -29,6 +30,12 @@ void relay_address_emit(const struct sockaddr_in6 *address, char out[static RELA
 	snprintf(out, RELAY_ADDRESS_TEXT_MAX, "[%s]:%u", text, port);
 }
 
+bool relay_address_is_same_network(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b)
+{
+	size_t bytes = IN6_IS_ADDR_V4MAPPED(&a->sin6_addr) ? sizeof(a->sin6_addr) : NETWORK_BYTES;
+	return memcmp(&a->sin6_addr, &b->sin6_addr, bytes) == 0;
+}
+
 static bool is_usable_v4(const uint8_t a[4])
 {
 	bool is_link_local = a[0] == 169 && a[1] == 254;
@@ -37,7 +44,7 @@ static bool is_usable_v4(const uint8_t a[4])
 
 static bool is_usable_v6(const struct in6_addr *a)
 {
-	static const uint8_t nat64[12] = { 0, 0x64, 0xff, 0x9b };
+	static const uint8_t nat64[4] = { 0, 0x64, 0xff, 0x9b }; // RFC 6052's prefix and RFC 8215's local ones
 	static const uint8_t zero[12] = { 0 };
 	bool is_compatible = memcmp(a->s6_addr, zero, sizeof(zero)) == 0 && !IN6_IS_ADDR_LOOPBACK(a);
 	return !is_compatible && !IN6_IS_ADDR_MULTICAST(a) && !IN6_IS_ADDR_LINKLOCAL(a) && !IN6_IS_ADDR_SITELOCAL(a) &&

@@ -23,6 +23,9 @@ static inline bool relay_address_is_equal(const struct sockaddr_in6 *a, const st
 	return a->sin6_port == b->sin6_port && IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &b->sin6_addr);
 }
 
+// The same IPv4 address, or the same IPv6 /64, which one client may well have for itself.
+bool relay_address_is_same_network(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b);
+
 // False for what no client can have and what would turn the relay against its own network: unspecified,
 // 0.0.0.0/8, link-local, multicast, broadcast, IPv4-compatible, NAT64, site-local, port 0.
 bool relay_address_is_usable(const struct sockaddr_in6 *address);

@@ -34,10 +34,11 @@
 	X(media_queue_full, "media not sent to slow receivers on a TLS path")                                  \
 	X(client_slow, "connections closed because the client does not read")                                  \
 	X(handshake_limit, "connections refused because too many handshakes were unfinished")                  \
-	X(connection_limit, "connections refused because the address has too many")                            \
+	X(connection_limit, "connections refused because their address or IPv6 network (/64) has too many")    \
 	X(session_limit, "connections refused because the relay is full")                                      \
 	X(handshake_failed, "TLS handshakes that failed")                                                      \
 	X(handshake_timeout, "connections without a valid JOIN within 10 s")                                   \
+	X(tls_broken, "connections closed for a TLS error or a flood of key updates")                          \
 	X(session_timeout, "sessions silent for 15 s")                                                         \
 	X(frame_malformed, "sessions closed for a malformed frame or message")                                 \
 	X(message_unexpected, "sessions closed for a message out of order")                                    \

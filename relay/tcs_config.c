@@ -32,8 +32,8 @@ const struct option_row tcs_config_rows[] = {
 	{ "participants-per-meeting-max", OPTION_NUMBER, AT(participants_per_meeting_max), 1, 10000, NULL, "300", NULL,
 	  "participants of one meeting" },
 	{ "connections-per-address-max", OPTION_NUMBER, AT(connections_per_address_max), 1, 100000, NULL, "500", NULL,
-	  "connections of one client address; all of an office behind one NAT count as one" },
+	  "connections of one client address or IPv6 network (/64); all of an office behind one NAT count as one" },
 	{ "handshakes-max", OPTION_NUMBER, AT(handshakes_max), 1, 10000, NULL, "256", NULL,
-	  "connections that have not joined yet" },
+	  "connections that have not joined yet; one address or IPv6 network (/64) gets a quarter of them" },
 };
 const size_t tcs_config_row_count = sizeof(tcs_config_rows) / sizeof(tcs_config_rows[0]);

@@ -241,13 +241,13 @@ static void read_plain(struct tcs_session *session)
 		if (err == ERR_AGAIN)
 			break;
 		if (err) {
-			tcs_session_doom(session, (enum control_end)0, STATS_COUNTERS);
+			tcs_session_doom(session, (enum control_end)0, err == ERR_CLOSED ? STATS_COUNTERS : STATS_tls_broken);
 			break;
 		}
 		on_plain(session, scratch, size);
 	}
 	if (tls_conn_has_output(session->tls) > 0)
-		session->relay->loop->ops->stream_output(session->stream); // answers to key updates
+		session->relay->loop->ops->stream_output(session->stream); // answers to key updates, which are few
 }
 
 // Handshakes take a millisecond each: one step a wake-up, so that media does not wait for a flood of them.

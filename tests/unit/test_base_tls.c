@@ -273,6 +273,59 @@ static void test_downgrades_refused(void **state)
 	assert_int_equal(server_verdict(TLS1_2_VERSION, "X25519"), ERR_VERSION);
 }
 
+// The bytes of a raw client's connection, both ways.
+static void exchange(BIO *in, BIO *out, struct tls_conn *server)
+{
+	uint8_t bytes[16384];
+	int n;
+	size_t m;
+	while ((n = BIO_read(out, bytes, sizeof(bytes))) > 0)
+		assert_int_equal(tls_conn_feed(server, bytes, (size_t)n), ERR_OK);
+	enum err err = tls_conn_handshake(server);
+	assert_true(err == ERR_OK || err == ERR_AGAIN);
+	while ((m = tls_conn_take(server, bytes, sizeof(bytes))) > 0)
+		assert_int_equal(BIO_write(in, bytes, (int)m), (int)m);
+}
+
+// Some key updates are good manners, a flood of them is refused before all of it was worked through.
+static void test_key_updates(void **state)
+{
+	(void)state;
+	struct pair pair;
+	uint8_t byte;
+	size_t n;
+	open_pair(&pair, "test/1", &fixture.pins, false);
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	assert_int_equal(SSL_CTX_set1_groups_list(context, TLS_CONN_GROUPS), 1);
+	assert_int_equal(SSL_CTX_set_alpn_protos(context, (const uint8_t *)"\6test/1", 7), 0);
+	SSL *ssl = SSL_new(context);
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	SSL_set_bio(ssl, in, out);
+	SSL_set_connect_state(ssl);
+	while (SSL_do_handshake(ssl) != 1)
+		exchange(in, out, pair.server);
+	exchange(in, out, pair.server);
+	for (int i = 0; i < TLS_CONN_UPDATES_SPARE; i++) {
+		assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+		assert_int_equal(SSL_write(ssl, "x", 1), 1);
+		exchange(in, out, pair.server);
+		assert_int_equal(tls_conn_read(pair.server, &byte, 1, &n), ERR_OK);
+		assert_int_equal(byte, 'x');
+		assert_int_equal(tls_conn_write(pair.server, &byte, 1), ERR_OK);
+		exchange(in, out, pair.server);
+		assert_int_equal(SSL_read(ssl, &byte, 1), 1);
+	}
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(ssl), 1);
+	}
+	exchange(in, out, pair.server);
+	assert_int_equal(tls_conn_read(pair.server, &byte, 1, &n), ERR_LIMIT);
+	SSL_free(ssl);
+	SSL_CTX_free(context);
+	close_pair(&pair);
+}
+
 static void test_garbage(void **state)
 {
 	(void)state;
@@ -301,7 +354,7 @@ int main(void)
 		cmocka_unit_test(test_handshake_and_data),	   cmocka_unit_test(test_no_certificate_is_let_in_unnamed),
 		cmocka_unit_test(test_wrong_pin),		   cmocka_unit_test(test_foreign_client_certificate),
 		cmocka_unit_test(test_wrong_protocol),		   cmocka_unit_test(test_downgrades_refused),
-		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_key_updates),		   cmocka_unit_test(test_garbage),
 	};
 	return cmocka_run_group_tests(tests, prepare, clean);
 }

@@ -213,8 +213,9 @@ static void too_many_connections_are_refused(void **state)
 	static const struct {
 		uint64_t handshakes, per_address;
 		enum relay_stats_counter reason;
-	} rows[] = { { 2, 100, STATS_handshake_limit }, { 100, 2, STATS_connection_limit } };
-	for (size_t i = 0; i < 2; i++) {
+	} rows[] = { { 5, 100, STATS_connection_limit }, { 2, 100, STATS_handshake_limit }, { 100, 2, STATS_connection_limit } };
+	for (size_t i = 0; i < 3; i++) {
+		uint64_t before = world_count(&world, rows[i].reason);
 		struct loop_handlers handlers = relay_handlers(world.relay);
 		struct loop_stream *stream[2];
 		int other[3];
@@ -222,11 +223,14 @@ static void too_many_connections_are_refused(void **state)
 		world.config.connections_per_address_max = rows[i].per_address;
 		for (size_t n = 0; n < 3; n++) {
 			handlers.on_accept(handlers.context, connected_tcp(&other[n]));
-			if (n < 2)
-				stream[n] = relay_loop_last_stream(world.loop);
+			if (n >= 2)
+				continue;
+			stream[n] = relay_loop_last_stream(world.loop);
+			if (rows[i].reason == STATS_handshake_limit) // as if from everywhere
+				world.relay->sessions->peer.sin6_addr.s6_addr[12]++;
 		}
 		assert_int_equal(world.relay->session_count, 2);
-		assert_int_equal(world_count(&world, rows[i].reason), 1);
+		assert_int_equal(world_count(&world, rows[i].reason), before + 1);
 		uint8_t byte;
 		assert_int_equal(recv(other[2], &byte, 1, 0), 0); // closed at once
 		for (size_t n = 0; n < 3; n++)

@@ -374,7 +374,7 @@ static void unusable_addresses_get_nothing(void **state)
 {
 	(void)state;
 	static const char *const rows[] = { "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "169.254.1.1", "::", "fe80::1",
-					    "ff02::1", "64:ff9b::a00:1", "::1.2.3.4", "fec0::1" };
+					    "ff02::1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "::1.2.3.4", "fec0::1" };
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct sockaddr_in6 from;
 		struct hop_message message = { .kind = HOP_KEEPALIVE };

@@ -231,7 +231,14 @@ static void coming_back_needs_a_first_time(void **state)
 	memcpy(a->ticket, kept, sizeof(kept));
 	memcpy(a->device_private, device, sizeof(device));
 	assert_true(client_join(a, CONTROL_JOIN_AGAIN));
+	client_free(a);
+	relay_loop_set_clock(world.loop, world_now_s(&world) - 86400); // our clock is a day behind: the ticket is known all the same
+	client_connect(a, &world);
+	memcpy(a->ticket, kept, sizeof(kept));
+	memcpy(a->device_private, device, sizeof(device));
+	assert_true(client_join(a, CONTROL_JOIN_AGAIN));
 	client_drop(a);
+	relay_loop_set_clock(world.loop, world_now_s(&world) + 86400);
 
 	struct client *late = client_new(); // never admitted: AGAIN is a lie
 	client_connect(late, &world);
@@ -369,8 +376,11 @@ static void shutdown_tells_everyone(void **state)
 {
 	(void)state;
 	struct client *a = entered(), *b = entered();
+	struct control_message message;
 	relay_shutdown(world.relay);
 	relay_loop_wake(world.loop);
+	assert_false(client_expect(a, CONTROL_GONE, &message)); // nobody left: the relay stops
+	assert_false(client_expect(b, CONTROL_GONE, &message));
 	assert_int_equal(client_ended(a), CONTROL_END_SHUTDOWN);
 	assert_int_equal(client_ended(b), CONTROL_END_SHUTDOWN);
 	client_drop(a);
