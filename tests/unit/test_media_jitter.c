@@ -31,6 +31,7 @@ struct line {
 	uint16_t sequence_shift;
 	double next_ns;           // when the next packet is sent
 	double drift;             // sender's seconds are longer by this part
+	uint64_t held_until_ns;   // what arrives before lies in a queue
 	struct {
 		uint64_t due_ns;
 		struct packet_rtp rtp;
@@ -90,16 +91,16 @@ static void send_one(struct line *l, network *late_ms)
 	l->flight[l->in_flight++].size = size;
 }
 
+// In the order of sending, one packet in a millisecond: what was held comes with its time of arrival, over some ticks.
 static void arrive(struct line *l)
 {
-	for (size_t i = 0; i < l->in_flight;) {
-		if (l->flight[i].due_ns > l->now_ns) {
-			i++;
-			continue;
-		}
-		audio_receiver_insert(l->receiver, &l->flight[i].rtp, l->flight[i].bytes, l->flight[i].size, l->flight[i].due_ns);
-		l->flight[i] = l->flight[--l->in_flight];
-	}
+	size_t i = 0;
+	while (i < l->in_flight && l->flight[i].due_ns > l->now_ns)
+		i++;
+	if (i == l->in_flight || l->now_ns < l->held_until_ns)
+		return;
+	audio_receiver_insert(l->receiver, &l->flight[i].rtp, l->flight[i].bytes, l->flight[i].size, l->flight[i].due_ns);
+	memmove(&l->flight[i], &l->flight[i + 1], (--l->in_flight - i) * sizeof l->flight[0]);
 }
 
 // `count` packets, sent at their true times; time goes on in steps of 1 ms, play-out in ticks of 10 ms.
@@ -151,6 +152,61 @@ static void clean_line(void **state)
 	assert_int_equal(arrivals_lost(audio_receiver_arrivals(l->receiver)), 0);
 	for (int reason = 0; reason < TALLY_REASONS; reason++)
 		assert_int_equal(tally_get(&l->tally, reason), 0);
+	line_free(l);
+}
+
+static double queued(uint32_t number)
+{
+	return number < 10 ? 3 + 20.0 * (10 - number) : 3; // waits up to 200 ms for a connection, then all at once
+}
+
+static double hiccup(uint32_t number)
+{
+	return number >= 10 && number < 14 ? 3 + 20.0 * (14 - number) : 3; // the first second of a busy machine
+}
+
+// However a stream begins, its delay is that of a clean line from the first sample on.
+static void begins(uint64_t held_ms, network *late_ms, uint64_t missed_most)
+{
+	struct line *l = line_new();
+	l->held_until_ns = START_NS + held_ms * MEDIA_MS;
+	run(l, 500, late_ms);
+	uint64_t too_old = tally_get(&l->tally, TALLY_AUDIO_LATE);
+	assert_true(quantile_ms(&l->delays, 0.9999) <= 72);
+	assert_true(quantile_ms(&l->delays, 0.9999) - quantile_ms(&l->delays, 0) < 1); // never moved
+	assert_true(concealed_frames(l) <= missed_most);
+	assert_true(too_old <= held_ms / 20 + missed_most && too_old + 3 >= held_ms / 20);
+	assert_true(l->silent_ticks <= 7 + held_ms / 10);
+	line_free(l);
+}
+
+static void begins_steadily(void **state)
+{
+	(void)state;
+	begins(0, clean, 0);
+	begins(55, clean, 0);  // in time yet
+	begins(170, clean, 0); // held until the sender's key was there
+	begins(900, clean, 0);
+	begins(200, queued, 0);
+	begins(0, hiccup, 3);
+}
+
+static double pause_then_farther(uint32_t number)
+{
+	return number < 200 ? 3 : number < 325 ? -1 : 153; // away for 2.5 s; comes back by a path 150 ms longer
+}
+
+// A path that has become longer in the meantime is learnt from the first packets, none of which is then too late.
+static void comes_back(void **state)
+{
+	(void)state;
+	struct line *l = line_new();
+	run(l, 335, pause_then_farther);
+	l->silent_ticks = 0;
+	run(l, 100, pause_then_farther);
+	assert_true(l->delay_ns > 170 * (int64_t)MEDIA_MS && l->delay_ns <= 222 * (int64_t)MEDIA_MS);
+	assert_true(l->silent_ticks <= 5);
+	assert_true(tally_get(&l->tally, TALLY_AUDIO_LATE) <= 1);
 	line_free(l);
 }
 
@@ -480,6 +536,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clean_line),
+		cmocka_unit_test(begins_steadily),
+		cmocka_unit_test(comes_back),
 		cmocka_unit_test(lost_packets),
 		cmocka_unit_test(lost_burst),
 		cmocka_unit_test(reordered),

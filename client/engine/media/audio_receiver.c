@@ -57,9 +57,14 @@ static int64_t samples_ns(size_t samples)
 	return media_ns((int64_t)samples);
 }
 
-static void restart(struct audio_receiver *r)
+static void begin_delay(struct audio_receiver *r)
 {
 	delay_init(&r->delay, in_time, TARGET_LEAST_NS, TARGET_START_NS);
+}
+
+static void restart(struct audio_receiver *r)
+{
+	begin_delay(r);
 	audio_buffer_init(&r->buffer);
 	r->timestamp = (struct unwrap){ 0 };
 	r->is_playing = false;
@@ -244,24 +249,36 @@ static void produce(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns)
 	}
 }
 
+// Begins with the packet whose time it is. The first packets of a stream may have waited, for its key or a
+// connection, and lie there at once: beginning with the oldest would keep their age as the delay of all that follow.
 static bool start(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns)
 {
-	const struct audio_packet *first = audio_buffer_first(&r->buffer);
-	if (!first || (int64_t)now_ns < media_ns(first->timestamp) + wanted_delay_ns(r, floor_ns))
-		return false;
-	r->is_playing = true;
-	r->next = first->timestamp;
-	r->ready_count = 0;
-	r->made_up = r->held = 0;
-	return true;
+	const struct audio_packet *first;
+	while (delay_is_settled(&r->delay, now_ns) && (first = audio_buffer_first(&r->buffer))) {
+		int64_t early_ns = media_ns(first->timestamp) + wanted_delay_ns(r, floor_ns) - (int64_t)now_ns;
+		if (early_ns > 0)
+			return false;
+		if (early_ns > -samples_ns(MEDIA_AUDIO_TICK)) {
+			r->is_playing = true;
+			r->next = first->timestamp;
+			r->ready_count = 0;
+			r->made_up = r->held = 0;
+			return true;
+		}
+		tally_add(r->tally, TALLY_AUDIO_LATE, 1);
+		audio_buffer_drop_first(&r->buffer);
+	}
+	return false;
 }
 
 bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floor_ns,
 		int16_t out[static MEDIA_AUDIO_TICK], int64_t *media)
 {
 	memset(out, 0, MEDIA_AUDIO_TICK * sizeof *out);
-	if (r->is_playing && r->made_up > IDLE)
+	if (r->is_playing && r->made_up > IDLE) {
 		r->is_playing = false;
+		begin_delay(r); // the path may be another one
+	}
 	if (!r->is_playing && !start(r, now_ns, floor_ns))
 		return false;
 	while (r->ready_count < MEDIA_AUDIO_TICK)

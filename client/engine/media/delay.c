@@ -11,6 +11,7 @@ static const double forget = 0.998;
 static const double start_weight = 30;
 // The next packet may be a little later than those seen.
 #define MARGIN_NS (5 * (int64_t)MEDIA_MS)
+#define SETTLE_NS (20 * MEDIA_MS)
 
 static int bucket_of(int64_t late_ns)
 {
@@ -49,12 +50,19 @@ static void update_base(struct delay *d, uint64_t arrival_ns, int64_t transit)
 void delay_update(struct delay *d, uint64_t arrival_ns, int64_t media_ns)
 {
 	int64_t transit = (int64_t)arrival_ns - media_ns;
+	if (transit < delay_base_ns(d) - DELAY_BUCKET_MS * (int64_t)MEDIA_MS)
+		d->fell_ns = arrival_ns;
 	update_base(d, arrival_ns, transit);
 	for (int i = 0; i < DELAY_BUCKETS; i++)
 		d->share[i] *= forget;
 	d->share[bucket_of(transit - delay_base_ns(d))] += 1;
 	d->sum = d->sum * forget + 1;
 	d->updates++;
+}
+
+bool delay_is_settled(const struct delay *d, uint64_t now_ns)
+{
+	return d->updates > 0 && now_ns >= d->fell_ns + SETTLE_NS;
 }
 
 int64_t delay_part_ns(const struct delay *d, double part)

@@ -17,6 +17,7 @@ struct delay {
 	// Smallest transit (arrival minus media time) of each of the last seconds.
 	int64_t transit[DELAY_WINDOW_SECONDS];
 	uint64_t second[DELAY_WINDOW_SECONDS]; // which second it is of, plus one
+	uint64_t fell_ns; // arrival at which the base became much smaller, or known at all
 	uint64_t updates;
 };
 
@@ -26,6 +27,8 @@ void delay_init(struct delay *d, double part, int64_t least_ns, int64_t start_ns
 void delay_update(struct delay *d, uint64_t arrival_ns, int64_t media_ns);
 // Arrival minus media time of the fastest packet in the window; only after an update.
 int64_t delay_base_ns(const struct delay *d);
+// False: no packet came yet, or they still come faster and faster: those that waited somewhere, one after the other.
+bool delay_is_settled(const struct delay *d, uint64_t now_ns);
 // To be added to the base: part `part` of the packets then is in time.
 int64_t delay_target_ns(const struct delay *d);
 // The same for another part, without the smallest target.
