@@ -7,13 +7,14 @@
 #include "relay/registration.h"
 #include "relay/relay_http.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 // Silence: the server sends a comment every 10 s.
-enum { SILENT_S = 30, REPORT_TIMEOUT_S = 10, POLL_MS = 1000, PAUSE_MIN_S = 1, PAUSE_MAX_S = 30 };
+enum { SILENT_S = 30, REPORT_TIMEOUT_S = 10, POLL_MS = 1000, TELL_TRIES = 5, PAUSE_MIN_S = 1, PAUSE_MAX_S = 30 };
 
 // One request that is under way or not.
 struct transfer {
@@ -29,6 +30,7 @@ struct manager {
 	struct manager_events events;
 	struct manager_report report;
 	bool is_connected; // the event stream gives something
+	bool is_behind;    // the relay missed something
 	uint64_t retry_s, pause_s;
 	char problem[RELAY_HTTP_PROBLEM_MAX]; // the last one said
 };
@@ -40,10 +42,19 @@ static uint64_t now_s(void)
 	return (uint64_t)t.tv_sec;
 }
 
+// Many orders come at once after a connection was made: the relay takes them as fast as it can.
 static void tell(struct manager *manager, const struct manager_message *message)
 {
-	if (manager_message_send(manager->options->socket, message))
-		log_line(LOG_WARNING, "the relay does not take messages");
+	struct pollfd relay = { .fd = manager->options->socket, .events = POLLOUT };
+	enum err err = manager_message_send(relay.fd, message);
+	for (int i = 0; i < TELL_TRIES && err == ERR_AGAIN; i++) {
+		(void)poll(&relay, 1, POLL_MS);
+		err = manager_message_send(relay.fd, message);
+	}
+	if (!err)
+		return;
+	log_line(LOG_WARNING, "the relay does not take messages");
+	manager->is_behind = true;
 }
 
 static void tell_connection(struct manager *manager, bool is_connected)
@@ -68,11 +79,14 @@ static size_t on_stream(char *bytes, size_t each, size_t count, void *context)
 	manager->pause_s = PAUSE_MIN_S;
 	manager->problem[0] = '\0';
 	tell_connection(manager, true);
+	size_t malformed = manager->events.malformed;
 	if (manager_events_feed(&manager->events, bytes, size)) {
 		log_line(LOG_WARNING, "the management server sends lines that are too long");
 		return 0;
 	}
-	return size;
+	if (manager->events.malformed != malformed)
+		log_line(LOG_WARNING, "%zu events of the management server were not understood", manager->events.malformed - malformed);
+	return manager->is_behind ? 0 : size; // 0: break off and connect anew, then all is told again
 }
 
 static size_t on_nothing(char *bytes, size_t each, size_t count, void *context)
@@ -130,6 +144,7 @@ static void begin_stream(struct manager *manager)
 {
 	if (manager->stream.is_running || now_s() < manager->retry_s)
 		return;
+	manager->is_behind = false;
 	manager->events = (struct manager_events){ .on_message = on_event, .context = manager };
 	if (begin(manager, &manager->stream, "/v1/relay/events", NULL))
 		manager->retry_s = now_s() + manager->pause_s;

@@ -28,6 +28,8 @@ struct manager_link {
 	pid_t process;
 	uint64_t start_ns, pause_ns; // when to start it (again), and how long the next pause is
 	uint64_t report_ns, sync_ns;
+	struct manager_message *row; // of the report that is being sent: its socket does not take many at once
+	size_t rows, rows_sent;
 	struct manager_link_state state;
 };
 
@@ -48,8 +50,16 @@ void manager_link_state(const struct manager_link *link, struct manager_link_sta
 
 bool manager_link_owns(const struct manager_link *link, int descriptor) { return descriptor == link->socket; }
 
+static void drop_report(struct manager_link *link)
+{
+	free(link->row);
+	link->row = NULL;
+	link->rows = link->rows_sent = 0;
+}
+
 static void disconnect(struct manager_link *link)
 {
+	drop_report(link);
 	if (link->socket >= 0) {
 		link->relay->loop->ops->unwatch(link->relay->loop, link->socket);
 		(void)shutdown(link->socket, SHUT_RDWR); // the loop may hold the socket a little longer
@@ -193,18 +203,29 @@ void manager_link_receive(struct manager_link *link)
 	}
 }
 
-// Who is where, in as many messages as there are meetings. A manager that does not read misses it.
-static void report(struct manager_link *link)
+// Who is where, in as many messages as there are meetings. A manager that still has one to take misses it.
+static void make_report(struct manager_link *link)
 {
 	struct rooms *rooms = link->relay->rooms;
-	struct manager_message message = { .type = MANAGER_REPORT, .number = (uint32_t)rooms_count(rooms) };
-	enum err err = manager_message_send(link->socket, &message);
-	for (const struct room *room = rooms_next(rooms, NULL); room && !err; room = rooms_next(rooms, room)) {
-		message = (struct manager_message){ .type = MANAGER_MEETING, .meeting = room->meeting, .number = (uint32_t)room->count };
-		err = manager_message_send(link->socket, &message);
-	}
-	if (err)
+	size_t count = rooms_count(rooms);
+	struct manager_message *row = link->row ? NULL : calloc(count + 1, sizeof(*row));
+	if (!row) {
 		relay_stats_add(&link->relay->stats, STATS_report_skipped, 1);
+		return;
+	}
+	link->row = row;
+	*row++ = (struct manager_message){ .type = MANAGER_REPORT, .number = (uint32_t)count };
+	for (const struct room *room = rooms_next(rooms, NULL); room; room = rooms_next(rooms, room))
+		*row++ = (struct manager_message){ .type = MANAGER_MEETING, .meeting = room->meeting, .number = (uint32_t)room->count };
+	link->rows = count + 1;
+}
+
+static void send_report(struct manager_link *link)
+{
+	while (link->rows_sent < link->rows && !manager_message_send(link->socket, &link->row[link->rows_sent]))
+		link->rows_sent++;
+	if (link->rows_sent == link->rows)
+		drop_report(link);
 }
 
 void manager_link_tick(struct manager_link *link, uint64_t now_ns)
@@ -221,8 +242,9 @@ void manager_link_tick(struct manager_link *link, uint64_t now_ns)
 	if (age_ns >= MANAGER_LINK_REPORT_NS || (relay->is_changed && age_ns >= MANAGER_LINK_CHANGE_NS)) {
 		link->report_ns = now_ns;
 		relay->is_changed = false;
-		report(link);
+		make_report(link);
 	}
+	send_report(link);
 	if (journal_is_unsynced(relay->admission.journal) && now_ns - link->sync_ns >= MANAGER_LINK_CHANGE_NS) {
 		link->sync_ns = now_ns;
 		if (!manager_message_send(link->socket, &(struct manager_message){ .type = MANAGER_SYNC_JOURNAL }))

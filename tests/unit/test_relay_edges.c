@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "relay/control_socket.h"
 #include "relay/manager_link.h"
+#include "relay/manager_message.h"
 #include "relay/passed.h"
 #include "relay/relay_socket.h"
 #include "relay/tcs_session.h"
@@ -303,6 +304,38 @@ static void orders_of_the_manager_are_obeyed(void **state)
 	free(client);
 }
 
+// More meetings than its socket has room for messages, and a manager that does not read at once.
+static void a_long_report_arrives_whole(void **state)
+{
+	(void)state;
+	enum { MEETINGS = 900 };
+	char out[sizeof(path) + 8];
+	struct member *member[MEETINGS];
+	struct manager_link *link;
+	struct stat status = { 0 };
+	for (uint32_t i = 0; i < MEETINGS; i++) {
+		struct id meeting = { { 7 } };
+		memcpy(meeting.bytes + 8, &i, sizeof(i));
+		assert_int_equal(rooms_join(world.relay->rooms, &meeting, &meeting, &member[i]), ERR_OK);
+	}
+	write_manager("while :; do sleep 0.05; dd bs=64 count=1000 <&3 >>\"$0.out\" 2>/dev/null; done"); // the socket does not block
+	snprintf(out, sizeof(out), "%s.out", path);
+	world.relay->is_changed = true;
+	assert_int_equal(manager_link_open(world.relay, path, &link), ERR_OK);
+	for (int i = 0; i < 500 && status.st_size < (MEETINGS + 1) * MANAGER_MESSAGE_BYTES; i++) {
+		manager_link_tick(link, relay_now_ns(world.relay));
+		relay_loop_advance(world.loop, 1000000u);
+		usleep(10000);
+		(void)stat(out, &status);
+	}
+	assert_int_equal(status.st_size, (MEETINGS + 1) * MANAGER_MESSAGE_BYTES);
+	assert_int_equal(world_count(&world, STATS_report_skipped), 0);
+	manager_link_close(link);
+	for (size_t i = 0; i < MEETINGS; i++)
+		rooms_leave(world.relay->rooms, member[i]);
+	unlink(out);
+}
+
 static void a_dead_manager_is_started_again(void **state)
 {
 	(void)state;
@@ -352,6 +385,7 @@ int main(void)
 		TEST(passed_connections_become_sessions),
 		TEST(too_many_connections_are_refused),
 		TEST(orders_of_the_manager_are_obeyed),
+		TEST(a_long_report_arrives_whole),
 		TEST(a_dead_manager_is_started_again),
 		cmocka_unit_test(defaults_are_as_documented),
 	};
