@@ -79,7 +79,9 @@ static size_t forward_media(struct relay *relay, struct member *sender, const ui
 	if (is_repeated(stream, rtp.sequence, bytes, size))
 		return drop(relay, STATS_media_repeated);
 	relay_stats_add(&relay->stats, STATS_media_received, 1);
-	history_put(&stream->history, rtp.sequence, bytes, size, relay_now_ns(relay), &sender->history_budget);
+	size_t budget = rooms_history_left(relay->rooms, sender), left = budget;
+	history_put(&stream->history, rtp.sequence, bytes, size, relay_now_ns(relay), &left);
+	rooms_history_take(relay->rooms, sender, budget - left);
 	return copy_to_others(relay, sender, bytes, size);
 }
 

@@ -28,7 +28,7 @@ static enum err resize(struct history *h, uint32_t slots, uint32_t stride, size_
 	size_t before = footprint(h->slots, h->stride), after = footprint(slots, stride);
 	if (after > before && after - before > *budget)
 		return ERR_LIMIT;
-	struct history grown = { .slots = slots, .stride = stride, .newest = h->newest };
+	struct history grown = { .slots = slots, .stride = stride, .newest = h->newest, .is_full = h->is_full };
 	grown.slot = calloc(slots, sizeof(*grown.slot));
 	grown.bytes = malloc((size_t)slots * stride);
 	if (!grown.slot || !grown.bytes) {
@@ -64,9 +64,8 @@ void history_put(struct history *h, uint16_t sequence, const uint8_t *bytes, siz
 	// What would be pushed out is younger than the span: the stream is faster than the ring.
 	const struct history_slot *victim = &h->slot[sequence % h->slots];
 	bool is_short = victim->stored_ns && victim->sequence != sequence && now_ns - victim->stored_ns < HISTORY_SPAN_NS;
-	uint32_t slots = is_short && h->slots < HISTORY_SLOTS_MAX ? h->slots * 2 : h->slots;
-	if (slots != h->slots && resize(h, slots, h->stride, budget))
-		*budget = 0; // no room to grow, and no use trying with every packet
+	if (is_short && !h->is_full && h->slots < HISTORY_SLOTS_MAX)
+		h->is_full = resize(h, h->slots * 2, h->stride, budget) != ERR_OK; // no use trying with every packet
 	set_newest(h, sequence, is_first);
 	store(h, &(struct history_slot){ .stored_ns = now_ns, .sequence = sequence, .size = (uint16_t)size }, bytes);
 }

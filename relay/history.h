@@ -15,10 +15,11 @@ struct history {
 	uint8_t *bytes;
 	uint32_t slots, stride;
 	uint16_t newest; // sequence number
+	bool is_full;    // there was no memory to grow
 };
 
-// Keep a copy of a datagram. `budget` is what the sender's streams may still take in memory; without it older
-// packets go earlier.
+// Keep a copy of a datagram. `budget` is what may still be taken in memory, and is lessened by what was; without it
+// older packets go earlier.
 void history_put(struct history *history, uint16_t sequence, const uint8_t *bytes, size_t size, uint64_t now_ns, size_t *budget);
 // NULL if it is not there (any more). Valid until the next put.
 const uint8_t *history_get(const struct history *history, uint16_t sequence, size_t *size);

@@ -10,7 +10,7 @@ enum { BUCKETS = 1024, FIRST_INDEX = 1, LAST_INDEX = (1 << 24) - 1 }; // an SSRC
 
 struct rooms {
 	struct room_limits limits;
-	size_t count, member_count;
+	size_t count, member_count, history_left;
 	uint8_t key[PACKET_TAG_KEY_BYTES]; // meeting ids are drawn by clients: they shall not choose their bucket
 	struct room *bucket[BUCKETS];
 };
@@ -20,7 +20,9 @@ struct rooms *rooms_new(const struct room_limits *limits)
 	struct rooms *rooms = calloc(1, sizeof(*rooms));
 	if (!rooms)
 		return NULL;
+	size_t histories = limits->members * ROOM_HISTORY_SHARE_BYTES;
 	rooms->limits = *limits;
+	rooms->history_left = histories > ROOM_HISTORY_ALL_MIN_BYTES ? histories : ROOM_HISTORY_ALL_MIN_BYTES;
 	secret_random(rooms->key, sizeof(rooms->key));
 	return rooms;
 }
@@ -116,7 +118,6 @@ enum err rooms_join(struct rooms *rooms, const struct id *meeting, const struct 
 	member->index = room->next_index++;
 	member->participant = *participant;
 	member->path = HOP_PATH_TLS;
-	member->history_budget = ROOM_HISTORY_BYTES;
 	room->member[room->count++] = member;
 	rooms->member_count++;
 	*out = member;
@@ -132,6 +133,7 @@ void rooms_leave(struct rooms *rooms, struct member *member)
 	room->count--;
 	memmove(&room->member[at], &room->member[at + 1], (room->count - at) * sizeof(struct member *));
 	rooms->member_count--;
+	rooms->history_left += member->history_bytes;
 	if (room->count == 0)
 		room_free(rooms, room);
 	for (size_t i = 0; i < member->stream_count; i++) {
@@ -140,6 +142,18 @@ void rooms_leave(struct rooms *rooms, struct member *member)
 	}
 	free(member->announcement);
 	free(member);
+}
+
+size_t rooms_history_left(const struct rooms *rooms, const struct member *sender)
+{
+	size_t own = ROOM_HISTORY_BYTES - sender->history_bytes;
+	return own < rooms->history_left ? own : rooms->history_left;
+}
+
+void rooms_history_take(struct rooms *rooms, struct member *sender, size_t bytes)
+{
+	sender->history_bytes += bytes;
+	rooms->history_left -= bytes;
 }
 
 struct member *room_find_index(const struct room *room, uint32_t index)

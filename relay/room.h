@@ -10,7 +10,8 @@
 struct tcs_session;
 struct rooms;
 
-enum { ROOM_HISTORY_BYTES = 4 << 20, ROOM_ASKED = 128 };
+// Memory for histories: of one sender, and of all together so much for each participant, few of whom send much.
+enum { ROOM_HISTORY_BYTES = 4 << 20, ROOM_HISTORY_SHARE_BYTES = 256 << 10, ROOM_HISTORY_ALL_MIN_BYTES = 64 << 20, ROOM_ASKED = 128 };
 
 // One stream as the relay knows it: from the first packet on.
 struct room_stream {
@@ -38,7 +39,7 @@ struct member {
 	uint64_t told_ns;
 	struct room_stream *stream[CONTROL_STREAMS_MAX];
 	size_t stream_count;
-	size_t history_budget;
+	size_t history_bytes; // what its histories take
 	uint64_t retransmit_ns; // up to which its allowance of retransmissions is used
 };
 
@@ -66,6 +67,10 @@ struct room *rooms_next(const struct rooms *rooms, const struct room *previous);
 enum err rooms_join(struct rooms *rooms, const struct id *meeting, const struct id *participant, struct member **out) CHECK_RESULT;
 // Frees the member, whose flows must be closed, and the room after its last one.
 void rooms_leave(struct rooms *rooms, struct member *member);
+
+// What the sender's histories may still take, and that they took so much of it.
+size_t rooms_history_left(const struct rooms *rooms, const struct member *sender);
+void rooms_history_take(struct rooms *rooms, struct member *sender, size_t bytes);
 
 struct member *room_find_index(const struct room *room, uint32_t index);
 struct member *room_find_participant(const struct room *room, const struct id *participant);

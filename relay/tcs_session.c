@@ -137,11 +137,18 @@ static bool queue(struct tcs_session *session, const uint8_t *frame, size_t size
 	return true;
 }
 
+// Much at once is nobody's fault in the beginning: all that there is to know of a big meeting.
+static bool is_slow(const struct tcs_session *session)
+{
+	return tls_conn_has_output(session->tls) > TCS_SESSION_QUEUE_MAX &&
+	       relay_now_ns(session->relay) - session->opened_ns >= TCS_SESSION_GRACE_NS;
+}
+
 void tcs_session_send(struct tcs_session *session, const struct control_message *message)
 {
 	uint8_t frame[2 + TCS_SESSION_FRAME_MAX];
 	size_t size = 0;
-	if (tls_conn_has_output(session->tls) > TCS_SESSION_QUEUE_MAX) {
+	if (is_slow(session)) {
 		tcs_session_doom(session, (enum control_end)0, STATS_client_slow);
 		return;
 	}

@@ -21,6 +21,7 @@ enum {
 	TCS_SESSION_QUEUE_MAX = 1 << 20,   // and the client
 };
 #define TCS_SESSION_JOIN_NS 10000000000u   // from accept to WELCOME
+#define TCS_SESSION_GRACE_NS 20000000000u  // from accept until the queue's limit holds
 #define TCS_SESSION_SILENT_NS 15000000000u
 #define TCS_SESSION_STUCK_NS 10000000000u  // nothing of the queue was taken
 #define TCS_SESSION_LINGER_NS 2000000000u  // for the last message to arrive

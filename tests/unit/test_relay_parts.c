@@ -75,6 +75,28 @@ static void history_keeps_a_second_at_any_rate(void **state)
 	}
 }
 
+// However many members send as much as they may, memory has an end; who leaves gives it back.
+static void histories_share_one_budget(void **state)
+{
+	(void)state;
+	enum { MEMBERS = ROOM_HISTORY_ALL_MIN_BYTES / ROOM_HISTORY_BYTES + 1 };
+	static const struct id meeting = { { 1 } };
+	struct rooms *rooms = rooms_new(&(struct room_limits){ .members_per_room = MEMBERS, .rooms = 1, .members = MEMBERS });
+	struct member *member[MEMBERS];
+	assert_non_null(rooms);
+	for (uint8_t i = 0; i < MEMBERS; i++) {
+		assert_int_equal(rooms_join(rooms, &meeting, &(struct id){ { i, 2 } }, &member[i]), ERR_OK);
+		size_t left = rooms_history_left(rooms, member[i]);
+		assert_int_equal(left, i < MEMBERS - 1 ? (size_t)ROOM_HISTORY_BYTES : 0);
+		rooms_history_take(rooms, member[i], left);
+	}
+	rooms_leave(rooms, member[0]);
+	assert_int_equal(rooms_history_left(rooms, member[MEMBERS - 1]), ROOM_HISTORY_BYTES);
+	for (size_t i = 1; i < MEMBERS; i++)
+		rooms_leave(rooms, member[i]);
+	rooms_free(rooms);
+}
+
 static void history_stays_within_its_budget(void **state)
 {
 	(void)state;
@@ -191,6 +213,7 @@ int main(void)
 		cmocka_unit_test(replay_window),
 		cmocka_unit_test(history_keeps_a_second_at_any_rate),
 		cmocka_unit_test(history_stays_within_its_budget),
+		cmocka_unit_test(histories_share_one_budget),
 		cmocka_unit_test(handles_rest_before_they_are_used_again),
 		cmocka_unit_test(percentiles),
 		cmocka_unit_test(addresses_as_text),
