@@ -32,6 +32,7 @@ struct line {
 	double next_ns;           // when the next packet is sent
 	double drift;             // sender's seconds are longer by this part
 	uint64_t held_until_ns;   // what arrives before lies in a queue
+	uint64_t deaf_until_ns;   // no ticks before
 	struct {
 		uint64_t due_ns;
 		struct packet_rtp rtp;
@@ -113,7 +114,7 @@ static void run(struct line *l, uint32_t count, network *late_ms)
 			l->next_ns += frame_ns;
 		}
 		arrive(l);
-		if (l->now_ns % TICK_NS)
+		if (l->now_ns % TICK_NS || l->now_ns < l->deaf_until_ns)
 			continue;
 		int16_t out[MEDIA_AUDIO_TICK];
 		int64_t media_ns;
@@ -207,6 +208,22 @@ static void comes_back(void **state)
 	assert_true(l->delay_ns > 170 * (int64_t)MEDIA_MS && l->delay_ns <= 222 * (int64_t)MEDIA_MS);
 	assert_true(l->silent_ticks <= 5);
 	assert_true(tally_get(&l->tally, TALLY_AUDIO_LATE) <= 1);
+	line_free(l);
+}
+
+// The machine sleeps for a while: its sound is lost, and not what is said from then on late.
+static void ticks_left_out(void **state)
+{
+	(void)state;
+	struct line *l = line_new();
+	run(l, 100, clean);
+	int64_t before = l->delay_ns;
+	l->held_until_ns = l->deaf_until_ns = l->now_ns + 800 * MEDIA_MS;
+	run(l, 45, clean);
+	l->silent_ticks = 0;
+	run(l, 50, clean);
+	assert_true(llabs(l->delay_ns - before) <= 20 * (int64_t)MEDIA_MS);
+	assert_int_equal(l->silent_ticks, 0);
 	line_free(l);
 }
 
@@ -538,6 +555,7 @@ int main(void)
 		cmocka_unit_test(clean_line),
 		cmocka_unit_test(begins_steadily),
 		cmocka_unit_test(comes_back),
+		cmocka_unit_test(ticks_left_out),
 		cmocka_unit_test(lost_packets),
 		cmocka_unit_test(lost_burst),
 		cmocka_unit_test(reordered),

@@ -37,6 +37,7 @@ struct audio_receiver {
 	unsigned jumps; // in a row
 
 	bool is_playing;
+	uint64_t pulled_ns; // the last tick
 	int64_t next;     // timestamp that is decoded next
 	int64_t delay_ns; // of the play-out now
 	int64_t made_up;  // samples in a row
@@ -279,6 +280,9 @@ bool audio_receiver_pull(struct audio_receiver *r, uint64_t now_ns, int64_t floo
 		r->is_playing = false;
 		begin_delay(r); // the path may be another one
 	}
+	if (now_ns > r->pulled_ns + (uint64_t)samples_ns(MEDIA_AUDIO_TICK))
+		r->is_playing = false; // ticks were left out: what should have played then is not to play now
+	r->pulled_ns = now_ns;
 	if (!r->is_playing && !start(r, now_ns, floor_ns))
 		return false;
 	while (r->ready_count < MEDIA_AUDIO_TICK)
