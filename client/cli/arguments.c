@@ -145,7 +145,7 @@ static enum err set_option(struct arguments *out, enum option_id option, const c
 		break;
 	case OPTION_DURATION:
 		if (text_u64_parse(value, 1, DURATION_MAX_S, &out->duration_s) != ERR_OK)
-			return wrong(problem, "--duration %.64s: a number of seconds from 1 is allowed", value);
+			return wrong(problem, "--duration %.64s: a number of seconds from 1 to %d is allowed", value, DURATION_MAX_S);
 		break;
 	case OPTION_TRANSPORT:
 		if (strcmp(value, "auto") == 0)

@@ -5,9 +5,11 @@
 #include "client/cli/report.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -17,8 +19,11 @@ enum { MEMBERS_MAX = 512 };
 struct join {
 	const struct report *report;
 	struct engine_session *session;
-	uint64_t duration_s;
-	int timer, seconds, signals;
+	const struct arguments *arguments;
+	struct engine *engine;
+	int timer, seconds, signals, opened;
+	enum err open_result;
+	char problem[ENGINE_PROBLEM_MAX];
 	bool has_joined, has_ended;
 	enum err result;
 	size_t member_count;
@@ -38,16 +43,18 @@ static bool open_descriptors(struct join *join)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
 	// Before any thread is made, so that all of them inherit the mask.
 	join->signals = pthread_sigmask(SIG_BLOCK, &signals, NULL) ? -1 : signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	join->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	join->seconds = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	return join->signals >= 0 && join->timer >= 0 && join->seconds >= 0 && arm(join->seconds, 1, 1);
+	join->opened = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return join->signals >= 0 && join->timer >= 0 && join->seconds >= 0 && join->opened >= 0 && arm(join->seconds, 1, 1);
 }
 
 static void close_descriptors(const struct join *join)
 {
-	const int all[] = { join->signals, join->timer, join->seconds };
+	const int all[] = { join->signals, join->timer, join->seconds, join->opened };
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
 		if (all[i] >= 0)
 			close(all[i]);
@@ -72,8 +79,8 @@ static void on_event(struct join *join, const struct engine_event *event)
 	case ENGINE_EVENT_STATE:
 		if (event->state == ENGINE_JOINED && !join->has_joined) {
 			join->has_joined = true;
-			if (join->duration_s)
-				(void)!arm(join->timer, join->duration_s, 0); // a valid time on an open timer
+			if (join->arguments->duration_s)
+				(void)!arm(join->timer, join->arguments->duration_s, 0); // a valid time on an open timer
 		}
 		break;
 	case ENGINE_EVENT_MEMBER:
@@ -116,13 +123,37 @@ static void loop(struct join *join)
 	}
 }
 
-int join_run(const struct arguments *arguments)
+static void *open_session(void *argument)
 {
-	char problem[ENGINE_PROBLEM_MAX] = "";
+	struct join *join = argument;
+	const struct arguments *arguments = join->arguments;
 	const struct engine_join_options options = { .meeting = arguments->link, .name = arguments->name,
 						     .audio_path = arguments->audio_path, .video_path = arguments->video_path,
 						     .record_path = arguments->record_path, .transport = arguments->transport };
-	struct engine *engine = NULL;
+	join->open_result = engine_open(arguments->home, &join->engine, join->problem);
+	if (!join->open_result)
+		join->open_result = engine_join(join->engine, &options, &join->session, join->problem);
+	(void)eventfd_write(join->opened, 1);
+	return NULL;
+}
+
+// On a thread of its own: a FIFO that nobody writes to, or a file system that hangs, must not keep a signal waiting.
+static enum err open_or_leave(struct join *join)
+{
+	struct pollfd fds[] = { { .fd = join->opened, .events = POLLIN }, { .fd = join->signals, .events = POLLIN } };
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, open_session, join) != 0)
+		return ERR_NOMEM;
+	while (poll(fds, 2, -1) < 0)
+		;
+	if (!fds[0].revents)
+		_exit(COMMANDS_DONE); // nothing has begun that would have to be ended
+	pthread_join(thread, NULL);
+	return join->open_result;
+}
+
+int join_run(const struct arguments *arguments)
+{
 	struct join *join = calloc(1, sizeof(*join));
 	if (!join || !open_descriptors(join)) {
 		fputs("tcc-cli: no memory or descriptors\n", stderr);
@@ -130,12 +161,10 @@ int join_run(const struct arguments *arguments)
 		return COMMANDS_FAILED;
 	}
 	join->report = arguments->is_json ? &report_json : &report_text;
-	join->duration_s = arguments->duration_s;
-	enum err err = engine_open(arguments->home, &engine, problem);
-	if (!err)
-		err = engine_join(engine, &options, &join->session, problem);
+	join->arguments = arguments;
+	enum err err = open_or_leave(join);
 	if (err) {
-		fprintf(stderr, "tcc-cli: %s\n", problem[0] ? problem : err_text(err));
+		fprintf(stderr, "tcc-cli: %s\n", join->problem[0] ? join->problem : err_text(err));
 	} else {
 		loop(join);
 		engine_session_statistics(join->session, &join->statistics);
@@ -145,7 +174,7 @@ int join_run(const struct arguments *arguments)
 		// That somebody else ended the meeting is no failure of ours.
 		err = join->result == ERR_CLOSED && join->has_joined ? ERR_OK : join->result;
 	}
-	engine_close(engine);
+	engine_close(join->engine);
 	close_descriptors(join);
 	free(join);
 	return err == ERR_USAGE ? COMMANDS_WRONG_USE : err ? COMMANDS_FAILED : COMMANDS_DONE;

@@ -4,7 +4,7 @@
 
 #include "client/cli/arguments.h"
 
-// Until the meeting ends, the time is over, or SIGINT or SIGTERM comes. Returns the exit status.
+// Until the meeting ends, the time is over, or SIGINT, SIGTERM or SIGHUP comes. Returns the exit status.
 int join_run(const struct arguments *arguments);
 
 #endif

@@ -20,7 +20,8 @@ static void add_run(yyjson_mut_doc *document, yyjson_mut_val *object, const uint
 
 static void print(FILE *out, yyjson_mut_doc *document)
 {
-	char *text = yyjson_mut_write(document, 0, NULL);
+	// A path in a problem may be of any bytes; a line that is not quite UTF-8 is worth more than none.
+	char *text = yyjson_mut_write(document, YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL);
 	if (text)
 		fprintf(out, "%s\n", text);
 	fflush(out);

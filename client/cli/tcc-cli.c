@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 static int run(const struct arguments *arguments)
@@ -32,6 +33,7 @@ int main(int argc, char **argv)
 	struct arguments arguments;
 	const struct rlimit no_core = { 0, 0 };
 	(void)setrlimit(RLIMIT_CORE, &no_core); // a core would hold keys
+	(void)prctl(PR_SET_DUMPABLE, 0);        // also one that goes to a pipe, and a debugger of the same user
 	signal(SIGPIPE, SIG_IGN);
 	log_init("tcc-cli", LOG_WARNING);
 	if (arguments_parse(argc, argv, stdin, stdout, &arguments, problem) != ERR_OK) {
@@ -40,5 +42,10 @@ int main(int argc, char **argv)
 	}
 	int status = run(&arguments);
 	secret_wipe(&arguments, sizeof(arguments));
+	// A link that went to a full disk was not printed.
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fputs("tcc-cli: not all of the output could be written\n", stderr);
+		return COMMANDS_FAILED;
+	}
 	return status;
 }

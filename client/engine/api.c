@@ -141,7 +141,8 @@ static bool set_http(struct api *api)
 	       !curl_easy_setopt(curl, CURLOPT_CONNECT_TO, api->connect_to) &&
 	       !curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S) &&
 	       !curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)REQUEST_TIMEOUT_S) &&
-	       !curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) && !curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, api->curl_problem) &&
+	       !curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) && !curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) &&
+	       !curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, api->curl_problem) &&
 	       !curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) && !curl_easy_setopt(curl, CURLOPT_HEADERDATA, api) &&
 	       !curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) &&
 	       !curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) && !curl_easy_setopt(curl, CURLOPT_WRITEDATA, api) &&
@@ -200,7 +201,9 @@ static enum err transfer_failed(const struct api *api, CURLcode code, char *prob
 		pins_mismatch(api->server, &api->pins, api->seen_pin, problem, API_PROBLEM_MAX);
 		return ERR_AUTH;
 	}
-	const char *why = api->curl_problem[0] ? api->curl_problem : curl_easy_strerror(code);
+	// What curl says may quote the server.
+	bool is_telling = api->curl_problem[0] && text_is_printable(api->curl_problem, strlen(api->curl_problem));
+	const char *why = is_telling ? api->curl_problem : curl_easy_strerror(code);
 	if (api->is_too_large)
 		why = "the answer is too large";
 	snprintf(problem, API_PROBLEM_MAX, "%.200s:%u: %s", api->server, api->port, why);

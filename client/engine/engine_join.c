@@ -56,6 +56,9 @@ static enum err request_ticket(const struct join *join, const atomic_bool *is_ca
 	err = api_request(api, path, "{}", &answer, problem);
 	if (!err) {
 		err = api_answer_ticket(answer.body, answer.size, &join->entry.meeting, join->public_key, out);
+		// Under another's name nobody would know who is heard.
+		if (!err && !text_id_equal(&out->participant, &join->identity.user))
+			err = ERR_AUTH;
 		if (err)
 			snprintf(problem, ENGINE_PROBLEM_MAX, "%.200s gave a ticket that is not usable: %s", join->identity.server, err_text(err));
 	}
@@ -72,13 +75,14 @@ static enum err fetch(void *context, const atomic_bool *is_cancelled, struct ses
 	if (!err)
 		err = fill_grant(join, answer, out, problem);
 	free(answer);
-	if (err || join->is_known)
-		return err;
-	memcpy(join->entry.title, out->title, sizeof(join->entry.title));
-	// A full disk does not keep anybody out of a meeting; the problem is shown with the ticket.
-	if (meetings_put(join->engine->home, &join->entry, problem) == ERR_OK)
-		problem[0] = 0;
-	return ERR_OK;
+	if (!err && !join->is_known) {
+		memcpy(join->entry.title, out->title, sizeof(join->entry.title));
+		// A full disk does not keep anybody out of a meeting; the problem is shown with the ticket.
+		if (meetings_put(join->engine->home, &join->entry, problem) == ERR_OK)
+			problem[0] = 0;
+	}
+	secret_wipe(join->entry.secret, sizeof(join->entry.secret)); // the session has its own
+	return err;
 }
 
 static enum err find_by_link(struct join *join, const struct token_link *link, char *problem)

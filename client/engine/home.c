@@ -178,7 +178,7 @@ static enum err read_all(int fd, char **bytes, size_t *size)
 enum err home_read(const struct home *home, const char *file, char **bytes, size_t *size,
 		   char problem[static HOME_PROBLEM_MAX])
 {
-	int fd = openat(home->directory, file, O_RDONLY | O_CLOEXEC);
+	int fd = openat(home->directory, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // no file of ours is a FIFO
 	if (fd < 0) {
 		bool is_missing = errno == ENOENT;
 		enum err err = fail(problem, home->path, file);

@@ -111,6 +111,7 @@ static void drop_entry(struct meetings *meetings, size_t at)
 {
 	memmove(&meetings->entries[at], &meetings->entries[at + 1], (meetings->count - at - 1) * sizeof(*meetings->entries));
 	meetings->count--;
+	secret_wipe(&meetings->entries[meetings->count], sizeof(*meetings->entries));
 }
 
 static void drop_meeting(struct meetings *meetings, const struct id *meeting)
