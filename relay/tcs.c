@@ -296,7 +296,7 @@ static enum err serve(const struct tcs_config *config, char *problem)
 	if (!err)
 		err = journal_open(config->state_directory, loop_clock_ns(CLOCK_REALTIME) / 1000000000u, &journal, problem);
 	if (err)
-		return err;
+		goto remove_sockets;
 	snprintf(problem, PROBLEM_MAX, "the TLS certificate and key of the registration cannot be used");
 	struct tls_context_options options = { .is_server = true, .alpn = CONTROL_ALPN,
 					       .certificate_pem = registration.certificate_path, .key_pem = registration.key_path };
@@ -312,6 +312,7 @@ static enum err serve(const struct tcs_config *config, char *problem)
 		snprintf(problem, PROBLEM_MAX, "%s", err_text(err));
 	if (!err)
 		err = run(relay, &sockets, problem);
+remove_sockets:
 	if (sockets.control >= 0)
 		(void)unlink(config->control_socket);
 	if (sockets.mux >= 0)
