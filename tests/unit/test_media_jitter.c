@@ -163,7 +163,7 @@ static double queued(uint32_t number)
 
 static double hiccup(uint32_t number)
 {
-	return number >= 10 && number < 14 ? 3 + 20.0 * (14 - number) : 3; // the first second of a busy machine
+	return number >= 20 && number < 25 ? 3 + 20.0 * (25 - number) : 3; // the first second of a busy machine
 }
 
 // However a stream begins, its delay is that of a clean line from the first sample on.
@@ -189,7 +189,7 @@ static void begins_steadily(void **state)
 	begins(170, clean, 0); // held until the sender's key was there
 	begins(900, clean, 0);
 	begins(200, queued, 0);
-	begins(0, hiccup, 3);
+	begins(0, hiccup, 4);
 }
 
 static double pause_then_farther(uint32_t number)

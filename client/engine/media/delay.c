@@ -7,8 +7,8 @@
 
 // A new packet weighs 1; what is older fades by this much with each: half is forgotten after some 350 packets.
 static const double forget = 0.998;
-// The start value weighs as much as this many packets.
-static const double start_weight = 30;
+// The start value weighs as much as this many packets: one stall of a machine that is busy joining moves nothing.
+static const double start_weight = 60;
 // The next packet may be a little later than those seen.
 #define MARGIN_NS (5 * (int64_t)MEDIA_MS)
 #define SETTLE_NS (20 * MEDIA_MS)
