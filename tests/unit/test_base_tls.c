@@ -287,6 +287,33 @@ static void exchange(BIO *in, BIO *out, struct tls_conn *server)
 		assert_int_equal(BIO_write(in, bytes, (int)m), (int)m);
 }
 
+static void count_update(int is_written, int version, int type, const void *bytes, size_t size, SSL *ssl, void *argument)
+{
+	(void)version, (void)ssl;
+	size_t *updates = argument;
+	*updates += !is_written && type == SSL3_RT_HANDSHAKE && size > 0 && *(const uint8_t *)bytes == SSL3_MT_KEY_UPDATE;
+}
+
+// The server writes more records than one key is good for; the raw client at the other end sees the new key.
+static void expect_update_after_many_records(SSL *ssl, BIO *in, BIO *out, struct tls_conn *server)
+{
+	uint8_t bytes[512] = { 0 };
+	size_t updates = 0, got = 0;
+	SSL_set_msg_callback(ssl, count_update);
+	SSL_set_msg_callback_arg(ssl, &updates);
+	for (size_t i = 0; i < TLS_CONN_RECORDS_PER_KEY + 512; i++) {
+		assert_int_equal(tls_conn_write(server, bytes, 1), ERR_OK);
+		if (i % 512 != 511)
+			continue;
+		exchange(in, out, server);
+		for (int n; (n = SSL_read(ssl, bytes, sizeof(bytes))) > 0;)
+			got += (size_t)n;
+	}
+	assert_int_equal(got, TLS_CONN_RECORDS_PER_KEY + 512);
+	assert_int_equal(updates, 1);
+	SSL_set_msg_callback(ssl, NULL);
+}
+
 // Some key updates are good manners, a flood of them is refused before all of it was worked through.
 static void test_key_updates(void **state)
 {
@@ -315,6 +342,7 @@ static void test_key_updates(void **state)
 		exchange(in, out, pair.server);
 		assert_int_equal(SSL_read(ssl, &byte, 1), 1);
 	}
+	expect_update_after_many_records(ssl, in, out, pair.server);
 	for (int i = 0; i < 1000; i++) {
 		assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
 		assert_int_equal(SSL_do_handshake(ssl), 1);
