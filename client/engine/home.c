@@ -64,6 +64,20 @@ static enum err make_directories(const char *path, char *problem)
 	return ERR_OK;
 }
 
+// Who can write here can put in an identity with a server and pins of his own.
+static enum err open_directory(struct home *home, char *problem)
+{
+	struct stat status;
+	home->directory = open(home->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (home->directory < 0)
+		return fail(problem, home->path, NULL);
+	if (fstat(home->directory, &status) == 0 && !(status.st_mode & S_IWOTH))
+		return ERR_OK;
+	snprintf(problem, HOME_PROBLEM_MAX, "%.300s can be written by everyone: run chmod 700 on it", home->path);
+	close(home->directory);
+	return ERR_DENIED;
+}
+
 enum err home_open(const char *directory, struct home **out, char problem[static HOME_PROBLEM_MAX])
 {
 	struct home *home = calloc(1, sizeof(*home));
@@ -81,11 +95,8 @@ enum err home_open(const char *directory, struct home **out, char problem[static
 	}
 	if (!err)
 		err = make_directories(home->path, problem);
-	if (!err) {
-		home->directory = open(home->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (home->directory < 0)
-			err = fail(problem, home->path, NULL);
-	}
+	if (!err)
+		err = open_directory(home, problem);
 	if (err) {
 		free(home);
 		return err;

@@ -14,6 +14,7 @@ enum { HOME_PROBLEM_MAX = 512, HOME_PATH_MAX = 4096, HOME_FILE_MAX = 4 << 20 };
 struct home;
 
 // `directory`: NULL for $XDG_DATA_HOME/huisclos or ~/.local/share/huisclos; made (0700) if it is missing.
+// ERR_DENIED if everyone can write there.
 enum err home_open(const char *directory, struct home **out, char problem[static HOME_PROBLEM_MAX]) CHECK_RESULT;
 void home_close(struct home *home);
 const char *home_directory(const struct home *home);

@@ -95,6 +95,10 @@ static void test_folder_is_made_private(void **state)
 	assert_int_equal(home_open(directory, &home, problem), ERR_OK);
 	home_close(home);
 	assert_int_equal(mode_of("."), 0700);
+	assert_int_equal(chmod(directory, 0777), 0);
+	assert_int_equal(home_open(directory, &home, problem), ERR_DENIED);
+	assert_non_null(strstr(problem, "can be written by everyone"));
+	assert_int_equal(chmod(directory, 0700), 0);
 	*strstr(directory, "/a/b") = 0;
 	assert_int_equal(home_open("/proc/nowhere/x", &home, problem), ERR_IO);
 	assert_non_null(strstr(problem, "/proc/nowhere"));
