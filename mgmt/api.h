@@ -33,7 +33,7 @@ struct api_context {
 	const struct config *config;
 	const struct counters *counters;
 	pid_t pid[ROLE_COUNT];
-	uint64_t started; // Unix seconds
+	uint64_t started_ms; // monotonic
 	struct reports *reports;
 };
 

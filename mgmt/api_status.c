@@ -1,6 +1,7 @@
 // How the service is. SPDX-License-Identifier: Apache-2.0
 #include "mgmt/api.h"
 
+#include "mgmt/clock.h"
 #include "mgmt/json.h"
 
 #include <version.h>
@@ -51,7 +52,7 @@ enum api_next api_status_show(struct api_call *call, const struct reply *reply)
 		return api_ask(call, REQUEST_STATUS);
 	}
 	yyjson_mut_obj_add_str(call->doc, call->root, "version", HUISCLOS_VERSION);
-	yyjson_mut_obj_add_uint(call->doc, call->root, "uptime_s", call->now - call->context->started);
+	yyjson_mut_obj_add_uint(call->doc, call->root, "uptime_s", (clock_ms() - call->context->started_ms) / 1000);
 	put_roles(call);
 	put_store(call, &reply->status);
 	yyjson_mut_val *pins = yyjson_mut_obj_add_arr(call->doc, call->root, "pins");

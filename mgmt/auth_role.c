@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "mgmt/auth_sign.h"
 #include "mgmt/channel.h"
+#include "mgmt/clock.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,14 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STORE_TIMEOUT_MS = 5000, SEND_TIMEOUT_MS = 5000, RENEW_CHECK_S = 6 * 3600 };
+enum { STORE_TIMEOUT_MS = 5000, SEND_TIMEOUT_MS = 5000, RENEW_CHECK_MS = 3600 * 1000 };
 
 struct auth_role {
 	struct role_context *context;
 	struct auth_sign sign;
 	char directory[CONFIG_PATH_MAX];
 	uint32_t serial;
-	time_t renew_at;
+	uint64_t renew_at_ms;
 	uint8_t in[CHANNEL_MESSAGE_MAX], out[CHANNEL_MESSAGE_MAX];
 	uint8_t from_store[CHANNEL_MESSAGE_MAX]; // views of an answer of store borrow from it
 };
@@ -94,7 +95,7 @@ static enum err renew(struct auth_role *role)
 	enum err err = pki_renew(role->directory, role->context->config->server_name, &is_renewed);
 	if (err)
 		return err;
-	role->renew_at = time(NULL) + RENEW_CHECK_S;
+	role->renew_at_ms = clock_ms() + RENEW_CHECK_MS;
 	if (!is_renewed)
 		return ERR_OK;
 	log_line(LOG_NOTICE, "certificates were renewed; keys and pins are the same");
@@ -122,18 +123,18 @@ static enum err run(struct auth_role *role)
 			return ERR_OK;
 		if (fds[1].revents)
 			serve(role);
-		if (time(NULL) >= role->renew_at && renew(role)) {
+		if (clock_ms() >= role->renew_at_ms && renew(role)) {
 			log_line(LOG_WARNING, "certificates could not be renewed");
-			role->renew_at = time(NULL) + RENEW_CHECK_S;
+			role->renew_at_ms = clock_ms() + RENEW_CHECK_MS;
 		}
 	}
 }
 
 static void log_root(const struct pki *pki)
 {
-	char text[TEXT_HEX_SIZE(TOKEN_PIN_BYTES)];
-	text_hex_emit(pki->root_pin, TOKEN_PIN_BYTES, text);
-	log_line(LOG_NOTICE, "identity root SHA-256 %s", text);
+	char text[TEXT_BASE64_SIZE(TOKEN_PIN_BYTES)]; // as in links and in the status
+	text_base64_emit(pki->root_pin, TOKEN_PIN_BYTES, text);
+	log_line(LOG_NOTICE, "identity root %s", text);
 }
 
 static enum err open_keys(struct auth_role *role)
@@ -157,7 +158,8 @@ static enum err open_keys(struct auth_role *role)
 int auth_role_run(struct role_context *context)
 {
 	struct auth_role *role = calloc(1, sizeof(*role));
-	if (!role || role_directory(context, context->config->state_directory, 0700) || role_confine(context)) {
+	const struct confine_path files = {context->config->state_directory, CONFINE_WRITE}; // it makes `pki` there
+	if (!role || role_directory(context, context->config->state_directory, 0700) || role_confine(context, &files, 1)) {
 		free(role);
 		return EXIT_FAILURE;
 	}

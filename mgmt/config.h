@@ -24,7 +24,7 @@ struct config {
 	uint64_t public_port;
 	uint64_t store_size_bytes;
 	char user[OPTION_TEXT_MAX];  // empty: stay
-	char group[OPTION_TEXT_MAX]; // empty: none
+	char group[OPTION_TEXT_MAX], mux_group[OPTION_TEXT_MAX]; // empty: none
 	unsigned log_level;
 	uint64_t connections_max;
 	uint64_t connections_per_address_max;

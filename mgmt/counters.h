@@ -18,6 +18,7 @@
 	X(COUNTER_DROP_HANDSHAKE, "front_drop_handshake_failed") \
 	X(COUNTER_DROP_HANDSHAKE_TIME, "front_drop_handshake_timeout") \
 	X(COUNTER_DROP_IDLE, "front_drop_idle") \
+	X(COUNTER_DROP_NOBODY, "front_drop_nobody_for_too_long") \
 	X(COUNTER_DROP_TLS, "front_drop_tls_error") \
 	X(COUNTER_DROP_HTTP_BUSY, "front_drop_http_busy") \
 	X(COUNTER_DROP_ADMIN_DENIED, "front_drop_admin_denied") \

@@ -40,10 +40,9 @@ struct front {
 	struct front_watch control;
 	bool is_over;
 	uid_t uid;
-	gid_t group;
+	gid_t group, mux_group;
 };
 
-uint64_t front_now_ms(void);
 // `events` of epoll; 0 takes it out of the set.
 void front_watch_set(struct front *front, struct front_watch *watch, uint32_t events);
 
@@ -62,7 +61,7 @@ void front_conn_sweep(struct front *front, uint64_t now_ms); // timeouts, freed 
 void front_conn_close_all(struct front *front);
 
 // front_trust.c
-// May the process at the other end of a UNIX socket administer: root, our own user, the configured group?
-bool front_trust_is_admin(const struct front *front, int fd);
+// Is the process at the other end of a UNIX socket root, our own user, or in `group` ((gid_t)-1: none)?
+bool front_trust_peer(const struct front *front, int fd, gid_t group);
 
 #endif

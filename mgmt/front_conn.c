@@ -1,5 +1,6 @@
 // One TLS connection: ciphertext on one side, plaintext towards http on the other, little in between. Each
 // direction reads only when what it read before has been passed on. SPDX-License-Identifier: Apache-2.0
+#include "mgmt/clock.h"
 #include "mgmt/front.h"
 
 #include "base/log.h"
@@ -235,13 +236,13 @@ static void pump(struct front_conn *conn)
 		if (!conn->is_over)
 			is_moved |= flush_net(conn);
 		if (is_moved)
-			conn->active_ms = front_now_ms();
+			conn->active_ms = clock_ms();
 	}
 	if (conn->is_over)
 		return;
 	if (conn->is_http_ended && output_waiting(conn) == 0 && !conn->is_lingering) {
 		conn->is_lingering = true;
-		conn->linger_ms = front_now_ms();
+		conn->linger_ms = clock_ms();
 		conn->up_position = conn->up_size = 0;
 		shutdown(conn->net.fd, SHUT_WR);
 	}
@@ -314,7 +315,7 @@ void front_conn_new(struct front *front, int fd)
 	conn->context = front->tls;
 	conn->context->users++;
 	conn->address = net;
-	conn->started_ms = conn->active_ms = front_now_ms();
+	conn->started_ms = conn->active_ms = clock_ms();
 	peer_text(&address, conn->peer.address, sizeof(conn->peer.address));
 	conn->next = front->conns;
 	if (front->conns)
@@ -347,6 +348,9 @@ void front_conn_sweep(struct front *front, uint64_t now_ms)
 			close_conn(conn);
 		else if (now_ms - conn->active_ms >= config->idle_timeout_s * 1000)
 			drop(conn, COUNTER_DROP_IDLE);
+		// Without a certificate there is nothing to stay for: a byte now and then does not keep the place.
+		else if (conn->peer.kind == HANDOFF_NOBODY && now_ms - conn->started_ms >= config->idle_timeout_s * 1000)
+			drop(conn, COUNTER_DROP_NOBODY);
 	}
 	free_dead(front);
 }

@@ -91,7 +91,7 @@ static void on_admin(struct front_watch *watch, uint32_t events)
 	size_t size;
 	for (int i = 0, fd; i < ACCEPT_BURST && (fd = accept_one(front, watch->fd)) >= 0; i++) {
 		counters_add(counters, COUNTER_CONNECTIONS_ADMIN);
-		if (!front_trust_is_admin(front, fd))
+		if (!front_trust_peer(front, fd, front->group))
 			counters_add(counters, COUNTER_DROP_ADMIN_DENIED);
 		else if (handoff_emit(&peer, bytes, &size) || channel_send(front->context->peer[ROLE_HTTP], bytes, size, fd))
 			counters_add(counters, COUNTER_DROP_HTTP_BUSY);
@@ -143,7 +143,7 @@ static void on_mux(struct front_watch *watch, uint32_t events)
 	int fd = accept_one(front, watch->fd);
 	if (fd < 0)
 		return;
-	if (!front_trust_is_admin(front, fd)) {
+	if (!front_trust_peer(front, fd, front->mux_group)) {
 		counters_add(front->context->counters, COUNTER_DROP_MUX_DENIED);
 		close(fd);
 		return;
@@ -222,7 +222,7 @@ static enum err make_parent(struct front *front, const char *path)
 	return role_directory(front->context, dirname(copy), 0755);
 }
 
-static enum err open_unix(struct front *front, const char *path, int type, void (*on_event)(struct front_watch *, uint32_t))
+static enum err open_unix(struct front *front, const char *path, int type, gid_t group, void (*on_event)(struct front_watch *, uint32_t))
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	memcpy(address.sun_path, path, strlen(path) + 1); // config_load() checked the length
@@ -239,8 +239,8 @@ static enum err open_unix(struct front *front, const char *path, int type, void 
 	mode_t mask = umask(0177);
 	int bound = bind(fd, (const struct sockaddr *)&address, sizeof(address));
 	umask(mask);
-	if (bound < 0 || (geteuid() == 0 && chown(path, front->uid, front->group) < 0) ||
-	    chmod(path, front->group == (gid_t)-1 ? 0600 : 0660) < 0 || listen(fd, BACKLOG) < 0)
+	if (bound < 0 || (geteuid() == 0 && chown(path, front->uid, group) < 0) ||
+	    chmod(path, group == (gid_t)-1 ? 0600 : 0660) < 0 || listen(fd, BACKLOG) < 0)
 		goto fail;
 	struct front_listener *listener = add_listener(front, fd, on_event);
 	if (!listener)
@@ -259,9 +259,9 @@ enum err front_listen_open(struct front *front)
 	const struct config *config = front->context->config;
 	enum err err = config->listen_port ? open_tcp(front) : ERR_OK;
 	if (!err)
-		err = open_unix(front, config->control_socket, SOCK_STREAM, on_admin);
+		err = open_unix(front, config->control_socket, SOCK_STREAM, front->group, on_admin);
 	if (!err && config->mux_socket[0])
-		err = open_unix(front, config->mux_socket, SOCK_SEQPACKET, on_mux);
+		err = open_unix(front, config->mux_socket, SOCK_SEQPACKET, front->mux_group, on_mux);
 	return err;
 }
 

@@ -2,9 +2,14 @@
 #include "mgmt/front_role.h"
 
 #include "base/log.h"
+#include "mgmt/clock.h"
 #include "mgmt/front.h"
+#include "mgmt/pki.h"
+#include "mgmt/pki_file.h"
 
 #include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,13 +17,6 @@
 #include <unistd.h>
 
 enum { EVENTS_MAX = 64, TICK_MS = 1000, CERTIFICATE_CHECK_MS = 60000 };
-
-uint64_t front_now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 void front_watch_set(struct front *front, struct front_watch *watch, uint32_t events)
 {
@@ -43,7 +41,7 @@ static void on_control(struct front_watch *watch, uint32_t events)
 
 static enum err run(struct front *front)
 {
-	uint64_t tick_at = 0, certificate_at = front_now_ms() + CERTIFICATE_CHECK_MS;
+	uint64_t tick_at = 0, certificate_at = clock_ms() + CERTIFICATE_CHECK_MS;
 	while (!front->is_over) {
 		struct epoll_event events[EVENTS_MAX];
 		int count = epoll_wait(front->epoll, events, EVENTS_MAX, TICK_MS);
@@ -53,7 +51,7 @@ static enum err run(struct front *front)
 			struct front_watch *watch = events[i].data.ptr;
 			watch->on_event(watch, events[i].events);
 		}
-		uint64_t now = front_now_ms();
+		uint64_t now = clock_ms();
 		if (now >= tick_at || front->dead) {
 			front_conn_sweep(front, now);
 			tick_at = now + TICK_MS;
@@ -67,17 +65,32 @@ static enum err run(struct front *front)
 	return ERR_OK;
 }
 
+// Its own keys, the spare descriptor, and the names of its sockets, which it takes away at its end.
+static enum err confine(struct front *front)
+{
+	char control[OPTION_TEXT_MAX], mux[OPTION_TEXT_MAX], keys[PKI_FILE_PATH_MAX];
+	pki_file_path(front->pki, PKI_FRONT, keys);
+	snprintf(control, sizeof(control), "%s", front->context->config->control_socket);
+	snprintf(mux, sizeof(mux), "%s", front->context->config->mux_socket);
+	const struct confine_path files[] = {
+		{keys, CONFINE_READ}, {"/dev/null", CONFINE_READ}, {dirname(control), CONFINE_REMOVE}, {dirname(mux), CONFINE_REMOVE},
+	};
+	return role_confine(front->context, files, front->context->config->mux_socket[0] ? 4 : 3);
+}
+
 // What needs privileges, then what does not.
 static enum err prepare(struct front *front)
 {
 	gid_t gid;
 	enum err err = role_user(front->context->config, &front->uid, &gid);
 	if (!err)
-		err = role_group(front->context->config, &front->group);
+		err = role_group(front->context->config->group, &front->group);
+	if (!err)
+		err = role_group(front->context->config->mux_group, &front->mux_group);
 	if (!err)
 		err = front_listen_open(front);
 	if (!err)
-		err = role_confine(front->context);
+		err = confine(front);
 	if (!err)
 		err = front_tls_load(front);
 	return err ? err : front_listen_start(front);

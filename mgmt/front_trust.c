@@ -3,7 +3,7 @@
 
 #include <sys/socket.h>
 
-bool front_trust_is_admin(const struct front *front, int fd)
+bool front_trust_peer(const struct front *front, int fd, gid_t group)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
@@ -11,16 +11,16 @@ bool front_trust_is_admin(const struct front *front, int fd)
 		return false;
 	if (peer.uid == 0 || peer.uid == front->uid)
 		return true;
-	if (front->group == (gid_t)-1)
+	if (group == (gid_t)-1)
 		return false;
-	if (peer.gid == front->group)
+	if (peer.gid == group)
 		return true;
 	gid_t groups[256];
 	size = sizeof(groups);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
 		return false;
 	for (size_t i = 0; i < size / sizeof(gid_t); i++) {
-		if (groups[i] == front->group)
+		if (groups[i] == group)
 			return true;
 	}
 	return false;

@@ -45,7 +45,6 @@ struct http {
 	uint8_t in[CHANNEL_MESSAGE_MAX], out[CHANNEL_MESSAGE_MAX];
 };
 
-uint64_t http_now_ms(void); // monotonic
 
 // http_ask.c. ERR_AGAIN: too many under way; ERR_CLOSED: the role is being restarted. Then on_reply is not called.
 enum err http_ask_send(struct http *http, struct request *request, void (*on_reply)(void *owner, const struct reply *reply),

@@ -1,4 +1,5 @@
 // Questions to store and auth, and the calls that wait for the answers. SPDX-License-Identifier: Apache-2.0
+#include "mgmt/clock.h"
 #include "mgmt/http.h"
 
 #include "base/log.h"
@@ -31,7 +32,7 @@ enum err http_ask_send(struct http *http, struct request *request, void (*on_rep
 	if (err)
 		return err;
 	*pending = (struct http_pending){.serial = request->serial, .type = request->type, .on_reply = on_reply, .owner = owner,
-					 .deadline_ms = http_now_ms() + HTTP_ASK_TIMEOUT_MS};
+					 .deadline_ms = clock_ms() + HTTP_ASK_TIMEOUT_MS};
 	return ERR_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "mgmt/http_role.h"
 
 #include "base/log.h"
+#include "mgmt/clock.h"
 #include "mgmt/http.h"
 #include "mgmt/reports.h"
 
@@ -14,13 +15,6 @@
 #include <unistd.h>
 
 enum { CONNECTION_TIMEOUT_S = 60, CONNECTION_MEMORY = 32768, TICK_MS = 1000 };
-
-uint64_t http_now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static enum err start_daemon(struct http *http)
 {
@@ -99,13 +93,15 @@ static enum err take_note(struct http *http)
 		http->api.pid[changed] = http->context->pid[changed];
 		if (changed != ROLE_FRONT)
 			http_ask_fail_role(http, changed); // what the old one was asked
+		if (changed == ROLE_STORE)
+			http_stream_poke(http); // a write whose answer was lost may have brought an event
 	}
 	return ERR_OK;
 }
 
 static int timeout_ms(struct http *http, uint64_t tick_at)
 {
-	uint64_t now = http_now_ms(), wait = tick_at > now ? tick_at - now : 0;
+	uint64_t now = clock_ms(), wait = tick_at > now ? tick_at - now : 0;
 	int64_t mhd = MHD_get_timeout64s(http->daemon);
 	if (mhd >= 0 && (uint64_t)mhd < wait)
 		wait = (uint64_t)mhd;
@@ -116,7 +112,7 @@ static enum err run(struct http *http)
 {
 	struct role_context *context = http->context;
 	int epoll = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-	uint64_t tick_at = http_now_ms() + TICK_MS;
+	uint64_t tick_at = clock_ms() + TICK_MS;
 	for (;;) {
 		struct pollfd fds[] = {
 			{.fd = context->control, .events = POLLIN},
@@ -135,7 +131,7 @@ static enum err run(struct http *http)
 			receive_connections(http);
 		if (fds[0].revents && take_note(http) == ERR_CLOSED)
 			return ERR_OK;
-		uint64_t now = http_now_ms();
+		uint64_t now = clock_ms();
 		if (now >= tick_at) {
 			http_ask_expire(http, now);
 			http_stream_tick(http, now);
@@ -164,12 +160,12 @@ static void stop(struct http *http)
 int http_role_run(struct role_context *context)
 {
 	struct http *http = calloc(1, sizeof(*http));
-	if (!http || role_confine(context)) {
+	if (!http || role_confine(context, NULL, 0)) {
 		free(http);
 		return EXIT_FAILURE;
 	}
 	http->context = context;
-	http->api = (struct api_context){.config = context->config, .counters = context->counters, .started = context->started,
+	http->api = (struct api_context){.config = context->config, .counters = context->counters, .started_ms = context->started_ms,
 					 .reports = reports_new()};
 	memcpy(http->api.pid, context->pid, sizeof(http->api.pid));
 	http->api.pid[ROLE_HTTP] = getpid();

@@ -1,5 +1,6 @@
 // Server-sent events: each stream pages through the log of events in store and waits at its end. At most one
 // page is held, so a relay that does not read costs no more. SPDX-License-Identifier: Apache-2.0
+#include "mgmt/clock.h"
 #include "mgmt/http.h"
 
 #include "base/log.h"
@@ -128,7 +129,7 @@ static ssize_t on_read(void *cls, uint64_t position, char *bytes, size_t max)
 	size_t size = left < max ? left : max;
 	memcpy(bytes, stream->text + stream->position, size);
 	stream->position += size;
-	stream->written_ms = http_now_ms();
+	stream->written_ms = clock_ms();
 	return (ssize_t)size;
 }
 
@@ -167,9 +168,10 @@ enum MHD_Result http_stream_start(struct http *http, struct MHD_Connection *conn
 		return MHD_NO;
 	stream->http = http;
 	stream->connection = connection;
-	stream->written_ms = http_now_ms();
+	stream->written_ms = clock_ms();
 	memcpy(stream->pin, peer->pin, sizeof(stream->pin));
 	take_page(stream, &first->page);
+	stream->is_stale = true; // what happened since that page was read poked nobody
 	struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, on_read, stream, on_free);
 	if (!response) {
 		free(stream);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "mgmt/client_hello.h"
+#include "mgmt/clock.h"
 #include "mgmt/mux_route.h"
 #include "mgmt/peer.h"
 
@@ -43,13 +44,6 @@ static const char *const counter_names[MUX_COUNTERS] = {
 	"accepted", "passed_tmms", "passed_tcs", "drop_timeout", "drop_closed", "drop_not_tls", "drop_too_long", "drop_no_name",
 	"drop_unknown_name", "drop_server_away", "drop_too_many", "drop_too_many_of_address", "drop_no_descriptor",
 };
-
-static uint64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void log_counters(const struct mux *mux)
 {
@@ -163,7 +157,7 @@ static void add(struct mux *mux, int fd, const struct sockaddr_storage *from)
 		free(w);
 		return;
 	}
-	*w = (struct waiting){.previous = mux->newest, .fd = fd, .deadline_ms = monotonic_ms() + mux->config->deadline_ms, .address = address};
+	*w = (struct waiting){.previous = mux->newest, .fd = fd, .deadline_ms = clock_ms() + mux->config->deadline_ms, .address = address};
 	*(mux->newest ? &mux->newest->next : &mux->oldest) = w;
 	mux->newest = w;
 	mux->waiting_count++;
@@ -208,7 +202,7 @@ static bool read_signals(struct mux *mux)
 
 static int expire(struct mux *mux)
 {
-	uint64_t now = monotonic_ms();
+	uint64_t now = clock_ms();
 	// NOLINTNEXTLINE(clang-analyzer-unix.Malloc): drop() unlinks what it frees
 	while (mux->oldest && mux->oldest->deadline_ms <= now)
 		drop(mux, mux->oldest, MUX_DROP_TIMEOUT);

@@ -18,8 +18,11 @@
 
 enum { ROOT_DAYS = 3650, ISSUER_DAYS = 90, SERVER_DAYS = 90, RENEW_S = 30 * 86400 };
 
+// Written whole, then renamed over the one it replaces.
+#define NEW PKI_FRONT "/new.pem"
+
 static const char *const files[] = {"root.key", "root.pem", "ca.key", PKI_ISSUER, PKI_SERVER_KEY, PKI_SERVER_CERTIFICATE,
-				    "backup.key", "ticket.key", "new.pem"};
+				    "backup.key", "ticket.key", NEW};
 
 struct making {
 	EVP_PKEY *root_key, *issuer_key, *server_key, *backup_key, *ticket_key;
@@ -77,6 +80,21 @@ static enum err generate(struct making *m, const char *server_name)
 	return err ? err : sign_server(m, server_name);
 }
 
+static enum err sync_front(const char *directory)
+{
+	char path[PKI_FILE_PATH_MAX];
+	pki_file_path(directory, PKI_FRONT, path);
+	return pki_file_sync_directory(path);
+}
+
+static enum err make_directory(const char *path)
+{
+	if (mkdir(path, 0700) == 0)
+		return ERR_OK;
+	log_line(LOG_ERROR, "cannot make the directory %s: %s", path, strerror(errno));
+	return errno == ENOSPC ? ERR_FULL : ERR_IO;
+}
+
 static enum err write_all(const struct making *m, const char *directory)
 {
 	const struct { const char *name; EVP_PKEY *key; } keys[] = {
@@ -93,6 +111,8 @@ static enum err write_all(const struct making *m, const char *directory)
 		err = pki_file_write_chain(directory, PKI_ISSUER, &m->issuer, 1);
 	if (!err)
 		err = pki_file_write_chain(directory, PKI_SERVER_CERTIFICATE, chain, 2);
+	if (!err)
+		err = sync_front(directory);
 	return err ? err : pki_file_sync_directory(directory);
 }
 
@@ -103,25 +123,29 @@ static void remove_part(const char *part)
 		pki_file_path(part, files[i], path);
 		unlink(path);
 	}
+	pki_file_path(part, PKI_FRONT, path);
+	rmdir(path);
 	rmdir(part);
 }
 
 enum err pki_make(const char *directory, const char *server_name)
 {
-	char part[PKI_FILE_PATH_MAX], parent[PKI_FILE_PATH_MAX];
+	char part[PKI_FILE_PATH_MAX], parent[PKI_FILE_PATH_MAX], front[PKI_FILE_PATH_MAX];
 	if (access(directory, F_OK) == 0)
 		return ERR_EXISTS;
 	snprintf(part, sizeof(part), "%s.part", directory);
 	snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(directory, '/') - directory), directory);
 	remove_part(part); // of a first start that was cut off
-	if (mkdir(part, 0700) < 0) {
-		log_line(LOG_ERROR, "cannot make the directory %s: %s", part, strerror(errno));
-		return errno == ENOSPC ? ERR_FULL : ERR_IO;
-	}
+	pki_file_path(part, PKI_FRONT, front);
 	struct making m = {0};
-	enum err err = generate(&m, server_name);
-	if (err)
-		log_line(LOG_ERROR, "the keys cannot be made: %s", err_text(err));
+	enum err err = make_directory(part);
+	if (!err)
+		err = make_directory(front);
+	if (!err) {
+		err = generate(&m, server_name);
+		if (err)
+			log_line(LOG_ERROR, "the keys cannot be made: %s", err_text(err));
+	}
 	if (!err)
 		err = write_all(&m, part);
 	making_fini(&m);
@@ -138,7 +162,15 @@ enum err pki_make(const char *directory, const char *server_name)
 
 static bool is_due(const X509 *certificate)
 {
-	return x509_expires(certificate) < (uint64_t)time(NULL) + RENEW_S;
+	time_t now = time(NULL);
+	// One that a clock which ran ahead made is not valid yet.
+	return x509_expires(certificate) < (uint64_t)now + RENEW_S || X509_cmp_time(X509_get0_notBefore(certificate), &now) > 0;
+}
+
+static enum err replace(const char *directory, const char *name)
+{
+	enum err err = pki_file_rename(directory, NEW, name);
+	return err ? err : sync_front(directory);
 }
 
 static enum err renew_issuer(const char *directory, struct making *m)
@@ -154,8 +186,8 @@ static enum err renew_issuer(const char *directory, struct making *m)
 		return err;
 	}
 	X509_free(old);
-	err = pki_file_write_chain(directory, "new.pem", &m->issuer, 1);
-	return err ? err : pki_file_replace(directory, "new.pem", PKI_ISSUER);
+	err = pki_file_write_chain(directory, NEW, &m->issuer, 1);
+	return err ? err : replace(directory, PKI_ISSUER);
 }
 
 static enum err renew_server(const char *directory, struct making *m, const char *server_name)
@@ -168,8 +200,8 @@ static enum err renew_server(const char *directory, struct making *m, const char
 	if (err)
 		return err;
 	X509 *const chain[] = {m->server, m->issuer};
-	err = pki_file_write_chain(directory, "new.pem", chain, 2);
-	return err ? err : pki_file_replace(directory, "new.pem", PKI_SERVER_CERTIFICATE);
+	err = pki_file_write_chain(directory, NEW, chain, 2);
+	return err ? err : replace(directory, PKI_SERVER_CERTIFICATE);
 }
 
 enum err pki_renew(const char *directory, const char *server_name, bool *is_renewed)

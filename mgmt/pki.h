@@ -1,10 +1,12 @@
 // The organisation's keys and certificates, in STATE/pki:
 //
 //   root.key root.pem      identity root, 10 years; the key is meant to be moved off the box
-//   ca.key ca.pem          issuing CA, 90 days, signed by the root
-//   server.key server.pem  TLS of tmms: leaf, then issuing CA; 90 days
+//   ca.key                 key of the issuing CA
 //   backup.key             the TLS key that comes next; only its pin is used
 //   ticket.key             Ed25519
+//   front/                 all that the front role may read:
+//     ca.pem                 issuing CA, 90 days, signed by the root
+//     server.key server.pem  TLS of tmms: leaf, then issuing CA; 90 days
 //
 // Clients pin keys, not certificates: renewal with the same key changes nothing for them.
 // SPDX-License-Identifier: Apache-2.0
@@ -19,9 +21,10 @@
 
 #include <stdbool.h>
 
-#define PKI_SERVER_KEY "server.key"
-#define PKI_SERVER_CERTIFICATE "server.pem"
-#define PKI_ISSUER "ca.pem"
+#define PKI_FRONT "front"
+#define PKI_SERVER_KEY PKI_FRONT "/server.key"
+#define PKI_SERVER_CERTIFICATE PKI_FRONT "/server.pem"
+#define PKI_ISSUER PKI_FRONT "/ca.pem"
 
 struct pki {
 	X509 *root, *issuer;

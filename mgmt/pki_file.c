@@ -76,14 +76,14 @@ enum err pki_file_sync_directory(const char *directory)
 	return err;
 }
 
-enum err pki_file_replace(const char *directory, const char *from, const char *to)
+enum err pki_file_rename(const char *directory, const char *from, const char *to)
 {
 	char source[PKI_FILE_PATH_MAX], target[PKI_FILE_PATH_MAX];
 	pki_file_path(directory, from, source);
 	pki_file_path(directory, to, target);
 	if (rename(source, target) < 0)
 		return fail_io("replace", target);
-	return pki_file_sync_directory(directory);
+	return ERR_OK;
 }
 
 enum err pki_file_read_key(const char *directory, const char *name, EVP_PKEY **out)

@@ -16,8 +16,8 @@ void pki_file_path(const char *directory, const char *name, char out[static PKI_
 // New files, 0600, synced. Problems are said in the log.
 enum err pki_file_write_key(const char *directory, const char *name, EVP_PKEY *key) CHECK_RESULT;
 enum err pki_file_write_chain(const char *directory, const char *name, X509 *const *chain, size_t count) CHECK_RESULT;
-// Rename within the directory, and sync it.
-enum err pki_file_replace(const char *directory, const char *from, const char *to) CHECK_RESULT;
+// The directory is not synced.
+enum err pki_file_rename(const char *directory, const char *from, const char *to) CHECK_RESULT;
 enum err pki_file_sync_directory(const char *directory) CHECK_RESULT;
 enum err pki_file_read_key(const char *directory, const char *name, EVP_PKEY **out) CHECK_RESULT;
 enum err pki_file_read_certificate(const char *directory, const char *name, X509 **out) CHECK_RESULT;

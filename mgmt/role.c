@@ -9,6 +9,8 @@
 #include "mgmt/http_role.h"
 #include "mgmt/store_role.h"
 
+#include <openssl/crypto.h>
+
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -72,14 +74,14 @@ enum err role_user(const struct config *config, uid_t *uid, gid_t *gid)
 	return ERR_OK;
 }
 
-enum err role_group(const struct config *config, gid_t *gid)
+enum err role_group(const char *name, gid_t *gid)
 {
 	*gid = (gid_t)-1;
-	if (!config->group[0])
+	if (!name[0])
 		return ERR_OK;
-	const struct group *group = getgrnam(config->group);
+	const struct group *group = getgrnam(name);
 	if (!group) {
-		log_line(LOG_ERROR, "group = %s: there is no such group", config->group);
+		log_line(LOG_ERROR, "there is no such group: %s", name);
 		return ERR_USAGE;
 	}
 	*gid = group->gr_gid;
@@ -122,7 +124,7 @@ static enum err drop_user(const struct config *config)
 	return ERR_OK;
 }
 
-enum err role_confine(const struct role_context *context)
+enum err role_confine(const struct role_context *context, const struct confine_path *paths, size_t count)
 {
 	struct rlimit none = {0, 0}, descriptors;
 	enum err err = drop_user(context->config);
@@ -136,6 +138,12 @@ enum err role_confine(const struct role_context *context)
 		log_line(LOG_ERROR, "cannot confine the process: %s", strerror(errno));
 		return ERR_IO;
 	}
+	OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL); // reads its file while it may
+	err = confine_files(paths, count);
+	if (!err)
+		err = confine_sockets();
+	if (err)
+		return err;
 	// Roles never outlive their supervisor. Dropping the user cleared an earlier setting, so it comes last.
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != context->supervisor)
 		return ERR_CLOSED;

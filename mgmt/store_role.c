@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "mgmt/channel.h"
+#include "mgmt/clock.h"
 #include "mgmt/request.h"
 #include "mgmt/store_answer.h"
 
@@ -20,13 +21,6 @@ struct store_role {
 	uint64_t purge_at_ms;
 	uint8_t in[CHANNEL_MESSAGE_MAX], out[CHANNEL_MESSAGE_MAX];
 };
-
-static uint64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 // The asker always reads its answers, so a full channel is a short wait or a role that died.
 static void send_reply(struct store_role *role, int fd, const struct reply *reply)
@@ -69,7 +63,7 @@ static enum err serve(struct store_role *role, enum role asker)
 		return ERR_OK;
 	}
 	role->answer.now = (uint64_t)time(NULL);
-	role->answer.now_ms = monotonic_ms();
+	role->answer.now_ms = clock_ms();
 	err = store_answer(&role->answer, &request, &reply);
 	count(role, &reply);
 	send_reply(role, fd, &reply);
@@ -78,12 +72,12 @@ static enum err serve(struct store_role *role, enum role asker)
 
 static void purge(struct store_role *role)
 {
-	if (monotonic_ms() < role->purge_at_ms)
+	if (clock_ms() < role->purge_at_ms)
 		return;
 	enum err err = store_purge(role->answer.store, (uint64_t)time(NULL), PURGE_MAX);
 	if (err)
 		log_line(LOG_WARNING, "expired entries could not be deleted: %s", err_text(err));
-	role->purge_at_ms = monotonic_ms() + PURGE_S * 1000;
+	role->purge_at_ms = clock_ms() + PURGE_S * 1000;
 }
 
 static enum err serve_some(struct store_role *role, enum role asker)
@@ -125,12 +119,12 @@ int store_role_run(struct role_context *context)
 	struct store_role *role = calloc(1, sizeof(*role));
 	config_state_path(context->config, "store", path);
 	if (!role || role_directory(context, context->config->state_directory, 0700) || role_directory(context, path, 0700) ||
-	    role_confine(context) || store_lmdb_open(&options, &role->answer.store)) {
+	    role_confine(context, &(struct confine_path){path, CONFINE_WRITE}, 1) || store_lmdb_open(&options, &role->answer.store)) {
 		free(role);
 		return EXIT_FAILURE;
 	}
 	role->context = context;
-	role->purge_at_ms = monotonic_ms() + PURGE_FIRST_S * 1000;
+	role->purge_at_ms = clock_ms() + PURGE_FIRST_S * 1000;
 	enum err err = role_ready(context);
 	if (!err)
 		err = run(role);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "mgmt/channel.h"
+#include "mgmt/clock.h"
 #include "mgmt/counters.h"
 #include "mgmt/role.h"
 
@@ -31,22 +32,15 @@ struct supervisor {
 	const struct config *config;
 	struct counters *counters;
 	int signals;
-	uint64_t started; // Unix seconds
+	uint64_t started_ms; // monotonic
 	struct child child[ROLE_COUNT];
 };
-
-static uint64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 // In the child: nothing of the supervisor's stays open but what the role is given.
 static int run_child(struct supervisor *supervisor, enum role role, int control, const int peer[ROLE_COUNT], pid_t parent)
 {
 	struct role_context context = {.role = role, .config = supervisor->config, .counters = supervisor->counters,
-				       .control = control, .supervisor = parent, .started = supervisor->started};
+				       .control = control, .supervisor = parent, .started_ms = supervisor->started_ms};
 	close(supervisor->signals);
 	for (int i = 0; i < ROLE_COUNT; i++) {
 		if (supervisor->child[i].control >= 0)
@@ -101,7 +95,7 @@ static enum err start(struct supervisor *supervisor, enum role role)
 		child->pid = pid;
 		child->control = control[0];
 		child->is_ready = false;
-		child->started_ms = monotonic_ms();
+		child->started_ms = clock_ms();
 		for (int i = 0; i < ROLE_COUNT; i++) {
 			if (theirs[i] >= 0 && role_send_channel(supervisor->child[i].control, role, pid, theirs[i]))
 				log_line(LOG_DEBUG, "role %s is gone already", role_name((enum role)i));
@@ -124,7 +118,7 @@ static void log_end(enum role role, pid_t pid, int status)
 // First restart at once, later ones after growing pauses, until it has run for a while.
 static void plan_restart(struct child *child)
 {
-	uint64_t now = monotonic_ms();
+	uint64_t now = clock_ms();
 	child->failures = now - child->started_ms > STABLE_MS ? 0 : child->failures + 1;
 	uint64_t pause = child->failures < 2 ? 0 : 100ull << (child->failures < 8 ? child->failures - 2 : 6);
 	child->start_at_ms = now + (pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS);
@@ -164,10 +158,10 @@ static void stop(struct supervisor *supervisor)
 			continue;
 		close(child->control);
 		child->control = -1;
-		uint64_t end = monotonic_ms() + STOP_TIMEOUT_MS;
+		uint64_t end = clock_ms() + STOP_TIMEOUT_MS;
 		struct pollfd p = {.fd = supervisor->signals, .events = POLLIN};
 		while (waitpid(child->pid, NULL, WNOHANG) == 0) {
-			if (monotonic_ms() > end) {
+			if (clock_ms() > end) {
 				log_line(LOG_WARNING, "role %s does not stop and is killed", role_name((enum role)i));
 				kill(child->pid, SIGKILL);
 			}
@@ -183,8 +177,8 @@ enum start_result { STARTED, START_FAILED, START_STOPPED };
 static enum start_result wait_ready(struct supervisor *supervisor, enum role role)
 {
 	struct child *child = &supervisor->child[role];
-	uint64_t end = monotonic_ms() + START_TIMEOUT_MS;
-	while (monotonic_ms() < end) {
+	uint64_t end = clock_ms() + START_TIMEOUT_MS;
+	while (clock_ms() < end) {
 		struct pollfd fds[] = {{.fd = child->control, .events = POLLIN}, {.fd = supervisor->signals, .events = POLLIN}};
 		poll(fds, 2, 1000);
 		if (fds[1].revents && read_signals(supervisor))
@@ -225,7 +219,7 @@ static void restart_due(struct supervisor *supervisor)
 {
 	for (int i = 0; i < ROLE_COUNT; i++) {
 		struct child *child = &supervisor->child[i];
-		if (child->pid || monotonic_ms() < child->start_at_ms)
+		if (child->pid || clock_ms() < child->start_at_ms)
 			continue;
 		if (start(supervisor, (enum role)i)) {
 			plan_restart(child);
@@ -265,7 +259,7 @@ static void watch(struct supervisor *supervisor)
 static enum err init(struct supervisor *supervisor, const struct config *config)
 {
 	sigset_t set;
-	*supervisor = (struct supervisor){.config = config, .counters = counters_new(), .started = (uint64_t)time(NULL)};
+	*supervisor = (struct supervisor){.config = config, .counters = counters_new(), .started_ms = clock_ms()};
 	for (int i = 0; i < ROLE_COUNT; i++)
 		supervisor->child[i].control = -1;
 	sigemptyset(&set);

@@ -4,15 +4,18 @@
 
 check "first start answers" start_tmms
 pins=$(ctl --json status | jq -c '.pins, .root')
-for file in root.key ca.key server.key backup.key ticket.key; do
+for file in root.key ca.key front/server.key backup.key ticket.key; do
 	check_equal "$file is private" "$(stat -c %a "$dir/state/pki/$file" 2>&1)" 600
 done
 check_equal "no half-made keys are left" "$(ls "$dir/state")" "$(printf 'pki\nstore')"
 check "identity root, issuing CA and server certificate are a chain" openssl verify -CAfile "$dir/state/pki/root.pem" \
-	-untrusted "$dir/state/pki/ca.pem" -purpose sslserver -verify_hostname tmms.test "$dir/state/pki/server.pem"
+	-untrusted "$dir/state/pki/front/ca.pem" -purpose sslserver -verify_hostname tmms.test "$dir/state/pki/front/server.pem"
 check_equal "each role has its name" "$(ps -o comm= --ppid "$tmms_pid" | sort | paste -sd' ')" "tmms-auth tmms-front tmms-http tmms-store"
 check_equal "roles may gain no privileges" \
 	"$(cat /proc/"$(role_pid http)"/status | awk '/NoNewPrivs/ { print $2 }')" 1
+check_equal "all of them are behind a system call filter" "$(pgrep -P "$tmms_pid" | xargs -I{} awk '/^Seccomp:/ { print $2 }' /proc/{}/status | paste -sd' ')" "2 2 2 2"
+root=$(ctl --json status | jq -r .root)
+check "the log of the first start names the identity root as the status does" grep -q "identity root $root\$" "$dir/tmms.log"
 check "SIGTERM ends it in order" stop_tmms
 check_equal "no role outlives it" "$(pgrep -c -P "${tmms_pid:-1}" tmms- || true)" 0
 start_tmms

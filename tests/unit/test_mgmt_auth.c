@@ -89,7 +89,7 @@ static bool is_signed_by(const uint8_t *der, size_t size, X509 *issuer)
 static void it_is_made_once_and_private(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"root.key", "root.pem", "ca.key", "ca.pem", "server.key", "server.pem", "backup.key", "ticket.key"};
+	static const char *const names[] = {"root.key", "root.pem", "ca.key", PKI_ISSUER, PKI_SERVER_KEY, PKI_SERVER_CERTIFICATE, "backup.key", "ticket.key"};
 	assert_int_equal(pki_make(pki_path, "tmms.example"), ERR_EXISTS);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char path[PKI_FILE_PATH_MAX];
@@ -190,6 +190,32 @@ static void an_old_issuer_is_renewed_with_its_key(void **state)
 	X509_free(old);
 	X509_free(fresh);
 	EVP_PKEY_free(root_key);
+	pki_free(&pki);
+}
+
+// A clock that ran 100 days ahead had the server certificate made: it is not valid yet when the clock is right.
+static void a_certificate_of_the_future_is_made_anew(void **state)
+{
+	(void)state;
+	struct pki pki;
+	EVP_PKEY *key;
+	X509 *ahead = NULL, *fresh;
+	bool is_renewed = false;
+	assert_int_equal(pki_load(pki_path, &pki), ERR_OK);
+	assert_int_equal(pki_file_read_key(pki_path, PKI_SERVER_KEY, &key), ERR_OK);
+	struct x509_options options = {.profile = X509_SERVER, .common_name = "tmms", .alternative_name = "DNS:tmms.example",
+				       .subject_key = key, .issuer = pki.issuer, .issuer_key = pki.issuer_key, .days = 190};
+	assert_int_equal(x509_sign(&options, &ahead), ERR_OK);
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(ahead), 100 * 86400));
+	assert_true(X509_sign(ahead, pki.issuer_key, EVP_sha384()) > 0);
+	assert_int_equal(pki_file_write_chain(pki_path, PKI_SERVER_CERTIFICATE, &ahead, 1), ERR_OK);
+	assert_int_equal(pki_renew(pki_path, "tmms.example", &is_renewed), ERR_OK);
+	assert_true(is_renewed);
+	assert_int_equal(pki_load_certificate(pki_path, PKI_SERVER_CERTIFICATE, &fresh), ERR_OK);
+	assert_true(X509_cmp_current_time(X509_get0_notBefore(fresh)) < 0);
+	X509_free(ahead);
+	X509_free(fresh);
+	EVP_PKEY_free(key);
 	pki_free(&pki);
 }
 
@@ -364,6 +390,7 @@ int main(void)
 		cmocka_unit_test(certificates_are_constrained),
 		cmocka_unit_test(renewal_keeps_the_pins),
 		cmocka_unit_test(an_old_issuer_is_renewed_with_its_key),
+		cmocka_unit_test(a_certificate_of_the_future_is_made_anew),
 		cmocka_unit_test(devices_are_enrolled_by_proof_and_token),
 		cmocka_unit_test(relays_are_enrolled_by_csr_and_token),
 		cmocka_unit_test(tickets_say_what_store_says),
