@@ -55,7 +55,7 @@ static void set_newest(struct history *h, uint16_t sequence, bool is_first)
 
 void history_put(struct history *h, uint16_t sequence, const uint8_t *bytes, size_t size, uint64_t now_ns, size_t *budget)
 {
-	bool is_first = h->slots == 0;
+	bool is_first = !h->bytes;
 	if (size > h->stride) {
 		uint32_t stride = (uint32_t)((size + STRIDE_STEP - 1) / STRIDE_STEP * STRIDE_STEP);
 		if (resize(h, h->slots ? h->slots : HISTORY_SLOTS_MIN, stride, budget))

@@ -143,6 +143,8 @@ static void send_descriptors(int s, const int *descriptors, size_t count)
 		message.msg_control = control;
 		message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
 		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+		if (!c)
+			abort();
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
