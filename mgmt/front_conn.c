@@ -276,15 +276,27 @@ static size_t count_of(const struct front *front, const struct peer_net *address
 	return count;
 }
 
+// The oldest connection that has shown no certificate makes room for a new one: who means it is soon done.
+static bool make_room(struct front *front)
+{
+	struct front_conn *oldest = NULL;
+	for (struct front_conn *c = front->conns; c; c = c->next) // newest first
+		oldest = c->peer.kind == HANDOFF_NOBODY ? c : oldest;
+	counters_add(front->context->counters, COUNTER_DROP_TOTAL);
+	if (oldest)
+		close_conn(oldest);
+	return oldest;
+}
+
 // Is there room for one more?
-static bool is_admitted(const struct front *front, const struct peer_net *address)
+static bool is_admitted(struct front *front, const struct peer_net *address)
 {
 	const struct config *config = front->context->config;
-	bool is_full = front->conn_count >= config->connections_max;
-	bool is_greedy = !is_full && count_of(front, address) >= config->connections_per_address_max;
-	if (is_full || is_greedy)
-		counters_add(front->context->counters, is_full ? COUNTER_DROP_TOTAL : COUNTER_DROP_ADDRESS);
-	return !is_full && !is_greedy;
+	if (count_of(front, address) >= config->connections_per_address_max) {
+		counters_add(front->context->counters, COUNTER_DROP_ADDRESS);
+		return false;
+	}
+	return front->conn_count < config->connections_max || make_room(front);
 }
 
 void front_conn_new(struct front *front, int fd)

@@ -16,6 +16,14 @@
 
 enum { CONNECTION_TIMEOUT_S = 60, CONNECTION_MEMORY = 32768, TICK_MS = 1000 };
 
+// A path has one spelling: nothing is decoded, so that no %00 cuts it and no %2f is a slash.
+static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void)cls;
+	(void)connection;
+	return strlen(text);
+}
+
 static enum err start_daemon(struct http *http)
 {
 	const struct MHD_OptionItem options[] = {
@@ -25,6 +33,7 @@ static enum err start_daemon(struct http *http)
 		{MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL},
 		{MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)http_call_completed, http},
 		{MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)http_call_connection, http},
+		{MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)keep_escapes, NULL},
 		{MHD_OPTION_END, 0, NULL},
 	};
 	http->daemon = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,

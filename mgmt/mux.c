@@ -135,16 +135,16 @@ static void look(struct mux *mux, struct waiting *w, uint32_t events)
 static bool is_admitted(struct mux *mux, const struct peer_net *address)
 {
 	size_t count = 0;
-	if (mux->waiting_count >= mux->config->waiting_max) {
-		mux->counter[MUX_DROP_TOO_MANY]++;
-		return false;
-	}
 	for (const struct waiting *w = mux->oldest; w; w = w->next)
 		count += memcmp(&w->address, address, sizeof(*address)) == 0;
-	if (count < mux->config->waiting_per_address_max)
-		return true;
-	mux->counter[MUX_DROP_TOO_MANY_OF_ADDRESS]++;
-	return false;
+	if (count >= mux->config->waiting_per_address_max) {
+		mux->counter[MUX_DROP_TOO_MANY_OF_ADDRESS]++;
+		return false;
+	}
+	// The oldest makes room: who means it has sent its hello after a round trip, a flood waits.
+	if (mux->waiting_count >= mux->config->waiting_max)
+		drop(mux, mux->oldest, MUX_DROP_TOO_MANY);
+	return true;
 }
 
 static void add(struct mux *mux, int fd, const struct sockaddr_storage *from)
@@ -216,17 +216,20 @@ enum err mux_run(struct mux *mux)
 		int count = epoll_wait(mux->epoll, events, EVENTS_MAX, expire(mux));
 		if (count < 0 && errno != EINTR)
 			return ERR_IO;
+		bool has_new = false;
 		for (int i = 0; i < count; i++) {
 			void *who = events[i].data.ptr;
 			if (who == &mux->signals) {
 				if (read_signals(mux))
 					return ERR_OK;
 			} else if (who == &mux->listening) {
-				accept_some(mux);
+				has_new = true;
 			} else {
 				look(mux, who, events[i].events); // each has one event a round
 			}
 		}
+		if (has_new) // last: it may drop one that has an event of this round
+			accept_some(mux);
 	}
 }
 

@@ -112,6 +112,18 @@ check_status "unknown option" 2 timeout 10 "$bin/tmms" --set nonsense=1
 check_status "no such file" 2 timeout 10 "$bin/tmms" -c "$dir/nowhere"
 check_status "an argument" 2 timeout 10 "$bin/tmms" run
 
+# --- connections that do nothing take all places
+
+stop_tmms
+start_tmms connections-max=8
+for ((i = 0; i < 12; i++)); do
+	sleep 6 | timeout 6 openssl s_client -connect "127.0.0.1:$port" -servername tmms.test -alpn http/1.1 -quiet >/dev/null 2>&1 &
+	children+=($!)
+done
+check "all places are taken" eventually 5 eval "test \"\$(status_of .counters.front_drop_too_many_connections)\" -ge 4"
+check_equal "a new one gets in" "$(https_status GET /v1/health)" 200
+check "the administrator too" ctl status
+
 # --- store full
 
 stop_tmms

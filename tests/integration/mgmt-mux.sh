@@ -78,6 +78,16 @@ done
 sleep 0.7
 check_equal "waiting connections of one address are bounded" "$(counter drop_too_many_of_address)" 5
 check "they go after the deadline" eventually 6 eval 'test "$(https_status GET /v1/health)" = 200'
+kill "$mux_pid"
+wait "$mux_pid"
+start_mux --set waiting-max=3 --set waiting-per-address=20
+for ((i = 0; i < 6; i++)); do
+	printf '\x16' | connect 5 >/dev/null &
+	children+=($!)
+done
+sleep 0.5
+check_equal "where all places are taken somebody who speaks still gets through" "$(https_status GET /v1/health)" 200
+check "the oldest that waited made room" test "$(counter drop_too_many)" -ge 4
 check_status "port taken" 1 timeout 10 "$bin/huisclos-mux" --set listen-address=127.0.0.1 --set "listen-port=$port" --set tmms-name=a --set tcs-name=b
 check_status "wrong configuration" 2 timeout 10 "$bin/huisclos-mux" --set tmms-name=a --set tcs-name=a
 check_status "wrong use" 2 timeout 10 "$bin/huisclos-mux" x

@@ -60,6 +60,17 @@ check "a device enrols" "$bin/tcc-cli" enrol "$(cat "$dir/link")" --home "$dir/c
 check_status "the link works once" 1 "$bin/tcc-cli" enrol "$(cat "$dir/link")" --home "$dir/mallory"
 check_equal "the device is counted" "$(status_of .devices)" 1
 
+ctl users add Dora >/dev/null
+ctl users enrol Dora >"$dir/race" 2>/dev/null
+"$bin/tcc-cli" enrol "$(cat "$dir/race")" --home "$dir/dora-1" >/dev/null 2>&1 &
+first=$!
+second=0
+"$bin/tcc-cli" enrol "$(cat "$dir/race")" --home "$dir/dora-2" >/dev/null 2>&1 || second=$?
+winner=0
+wait $first || winner=$?
+check_equal "of two that redeem a link at once one wins" $((winner + second)) 1
+check_equal "and has the only device" "$(status_of .devices)" 2
+
 # --- meetings
 
 check "a device creates a meeting" eval '"$bin/tcc-cli" meet create --title Secret --home "$dir/carol" >"$dir/meeting"'
@@ -95,6 +106,9 @@ check "a relay is removed" ctl relays remove tcs.test
 
 check_equal "health" "$(https_status GET /v1/health)" 200
 check_equal "unknown address" "$(https_status GET /)" 404
+for path in /v1/health%00 /v1/%68ealth /v1%2fhealth /v1/health/ //v1/health; do
+	check_equal "an address has one spelling: $path" "$(https_status GET "$path")" 404
+done
 check_equal "wrong method" "$(https_status PUT /v1/health)" 405
 check_equal "the administrator's part is not on the network" "$(https_status GET /v1/admin/users)" 403
 check_equal "a device's part needs a certificate" "$(https_status GET /v1/me)" 401
