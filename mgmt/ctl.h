@@ -41,6 +41,8 @@ struct ctl_table *ctl_table_new(const char *const *headings, size_t columns);
 void ctl_table_cell(struct ctl_table *table, const char *text); // row by row, NULL is empty
 void ctl_table_number(struct ctl_table *table, uint64_t number);
 void ctl_table_time(struct ctl_table *table, uint64_t unix_s);
+enum { CTL_TIME_MAX = 32 };
+void ctl_table_emit_time(uint64_t unix_s, char out[static CTL_TIME_MAX]);
 void ctl_table_print(struct ctl_table *table); // on stdout, and frees it
 // Into `out`: control characters, invalid UTF-8 and characters that change the direction of text become '?'.
 void ctl_table_harmless(const char *text, char *out, size_t size);

@@ -65,6 +65,9 @@ int ctl_status(struct ctl *ctl)
 	print_number("relays", number_of(root, "relays"));
 	print_store(root);
 	ctl_table_print_pair("identity root", yyjson_get_str(yyjson_obj_get(root, "root")));
+	char expires[CTL_TIME_MAX];
+	ctl_table_emit_time(number_of(root, "issuer_expires"), expires);
+	ctl_table_print_pair("issuing CA until", expires);
 	yyjson_arr_foreach(yyjson_obj_get(root, "pins"), i, count, value)
 		ctl_table_print_pair(i == 0 ? "pin" : "backup pin", yyjson_get_str(value));
 	yyjson_obj_foreach(yyjson_obj_get(root, "counters"), i, count, name, value) {

@@ -105,13 +105,19 @@ void ctl_table_number(struct ctl_table *table, uint64_t number)
 	ctl_table_cell(table, text);
 }
 
-void ctl_table_time(struct ctl_table *table, uint64_t unix_s)
+void ctl_table_emit_time(uint64_t unix_s, char out[static CTL_TIME_MAX])
 {
-	char text[32] = "";
 	time_t when = (time_t)unix_s;
 	struct tm local;
+	out[0] = '\0';
 	if (localtime_r(&when, &local))
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &local);
+		strftime(out, CTL_TIME_MAX, "%Y-%m-%d %H:%M", &local);
+}
+
+void ctl_table_time(struct ctl_table *table, uint64_t unix_s)
+{
+	char text[CTL_TIME_MAX];
+	ctl_table_emit_time(unix_s, text);
 	ctl_table_cell(table, text);
 }
 

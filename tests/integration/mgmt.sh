@@ -16,6 +16,7 @@ check_equal "roles may gain no privileges" \
 check_equal "all of them are behind a system call filter" "$(pgrep -P "$tmms_pid" | xargs -I{} awk '/^Seccomp:/ { print $2 }' /proc/{}/status | paste -sd' ')" "2 2 2 2"
 root=$(ctl --json status | jq -r .root)
 check "the log of the first start names the identity root as the status does" grep -q "identity root $root\$" "$dir/tmms.log"
+check "the status says until when the issuing CA is good" eval 'ctl status | grep -q "^issuing CA until *20[0-9-]* [0-9:]*\$"'
 check "SIGTERM ends it in order" stop_tmms
 check_equal "no role outlives it" "$(pgrep -c -P "${tmms_pid:-1}" tmms- || true)" 0
 start_tmms
