@@ -1,5 +1,6 @@
 // One port for two servers: command line, configuration, privileges. SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
+#include "mgmt/confine.h"
 #include "mgmt/mux.h"
 #include "mgmt/mux_config.h"
 
@@ -58,6 +59,7 @@ static enum err find_ids(const struct mux_config *config, uid_t *uid, gid_t *gid
 
 static enum err confine(uid_t uid, gid_t gid)
 {
+	const struct confine_path spare = {"/dev/null", CONFINE_READ}; // the servers' sockets are reached all the same
 	struct rlimit none = {0, 0}, descriptors;
 	if (geteuid() == 0 && uid != 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)) {
 		log_line(LOG_ERROR, "cannot drop privileges: %s", strerror(errno));
@@ -67,11 +69,11 @@ static enum err confine(uid_t uid, gid_t gid)
 		descriptors.rlim_cur = descriptors.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &descriptors);
 	}
-	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0) {
 		log_line(LOG_ERROR, "cannot confine the process: %s", strerror(errno));
 		return ERR_IO;
 	}
-	return ERR_OK;
+	return confine_files(&spare, 1);
 }
 
 static int run(const struct mux_config *config)
