@@ -150,7 +150,9 @@ static void test_udp_only_sends_nothing_else(void **state)
 static void test_tls_only_and_no_udp(void **state)
 {
 	(void)state;
-	struct world worlds[] = { make(PATH_TLS_ONLY, true), make(PATH_AUTO, false) };
+	struct world worlds[2];
+	worlds[0] = make(PATH_TLS_ONLY, true);
+	worlds[1] = make(PATH_AUTO, false);
 	for (size_t i = 0; i < 2; i++) {
 		enum hop_path way;
 		run(&worlds[i], 5000);
