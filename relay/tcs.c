@@ -181,6 +181,26 @@ static enum err make_state_directory(const struct tcs_config *config, char *prob
 	return ERR_OK;
 }
 
+// The UNIX sockets were made before the account was taken on: they are its own and its group's.
+static enum err own_socket(const char *path, const struct passwd *account, char *problem)
+{
+	if (!*path || lchown(path, account->pw_uid, account->pw_gid) == 0)
+		return ERR_OK;
+	snprintf(problem, PROBLEM_MAX, "cannot give %s to %s: %s", path, account->pw_name, strerror(errno));
+	return ERR_DENIED;
+}
+
+static enum err own_sockets(const struct tcs_config *config, char *problem)
+{
+	const struct passwd *account = NULL;
+	if (!*config->user || geteuid() != 0)
+		return ERR_OK;
+	enum err err = find_user(config->user, &account, problem);
+	if (!err)
+		err = own_socket(config->mux_socket, account, problem);
+	return err ? err : own_socket(config->control_socket, account, problem);
+}
+
 static enum err drop_user(const char *user, char *problem)
 {
 	const struct passwd *account;
@@ -228,6 +248,14 @@ static void raise_descriptor_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// No more rights by executing something, and no core file with the TLS key in it.
+static void give_up_rights(void)
+{
+	const struct rlimit none = { 0, 0 };
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 static enum err watch(struct relay *relay, struct sockets *sockets)
@@ -286,9 +314,12 @@ static enum err serve(const struct tcs_config *config, char *problem)
 	struct journal *journal = NULL;
 	struct tls_context *tls = NULL;
 	struct relay *relay = NULL;
+	give_up_rights();
 	raise_descriptor_limit();
 	set_priority(config->realtime_priority);
 	enum err err = open_sockets(config, &sockets, problem);
+	if (!err)
+		err = own_sockets(config, problem);
 	if (!err)
 		err = drop_user(config->user, problem);
 	if (!err)
