@@ -109,10 +109,12 @@ static void on_end(FILE *out, const struct engine_statistics *statistics, const 
 			stream->bitrate / 1000, stream->latency_p50_ms, stream->latency_p99_ms, (unsigned long long)stream->frames,
 			(unsigned long long)stream->concealed);
 	}
-	fprintf(out, "sent %llu packets, received %llu", (unsigned long long)statistics->packets_sent,
-		(unsigned long long)statistics->packets_received);
+	// Nothing that could not be decrypted is worth saying; of the other counters only what happened is.
+	fprintf(out, "sent %llu packets, received %llu, of which %llu could not be decrypted",
+		(unsigned long long)statistics->packets_sent, (unsigned long long)statistics->packets_received,
+		(unsigned long long)statistics->counters.value[COUNTER_decrypt_failed]);
 	for (int i = 0; i < COUNTER_COUNT; i++) {
-		if (statistics->counters.value[i])
+		if (i != COUNTER_decrypt_failed && statistics->counters.value[i])
 			fprintf(out, ", %s %llu", session_counters_name((enum counter)i), (unsigned long long)statistics->counters.value[i]);
 	}
 	fputc('\n', out);
