@@ -23,7 +23,7 @@ else
 FLAVOUR ?= release
 B := build$(if $(filter-out release,$(FLAVOUR)),/$(FLAVOUR))
 
-LIBRARIES := openssl liburing libmicrohttpd yyjson lmdb libcurl libsrtp2 opus vpx speexdsp
+LIBRARIES := openssl liburing libseccomp libbpf libmicrohttpd yyjson lmdb libcurl libsrtp2 opus vpx speexdsp
 PKG_CFLAGS := $(shell pkg-config --cflags $(LIBRARIES))
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
@@ -59,14 +59,15 @@ endif
 # A program is one file with main() beside the library of its folder; everything else in a folder is library.
 PROGRAM_tcs := relay/tcs.c
 PROGRAM_tcsctl := relay/tcsctl.c
+PROGRAM_huisclos-loader := kernel-bpf/loader.c
 PROGRAM_tmms := mgmt/tmms.c
 PROGRAM_tmmsctl := mgmt/tmmsctl.c
 PROGRAM_huisclos-mux := mgmt/huisclos-mux.c
 PROGRAM_tcc-cli := client/cli/tcc-cli.c
-PROGRAM_NAMES := tcs tcsctl tmms tmmsctl huisclos-mux tcc-cli
+PROGRAM_NAMES := tcs tcsctl huisclos-loader tmms tmmsctl huisclos-mux tcc-cli
 MAINS := $(foreach p,$(PROGRAM_NAMES),$(PROGRAM_$(p)))
 
-sources = $(filter-out $(MAINS),$(sort $(shell find $(1) -name '*.c' 2>/dev/null)))
+sources = $(filter-out %.bpf.c $(MAINS),$(sort $(shell find $(1) -name '*.c' 2>/dev/null)))
 objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 LIB_base := $(call objects,$(call sources,base))
@@ -77,29 +78,33 @@ LIB_cli := $(call objects,$(call sources,client/cli))
 
 NEEDS_tcs := relay base
 NEEDS_tcsctl := relay base
+NEEDS_huisclos-loader := base
 NEEDS_tmms := mgmt base
 NEEDS_tmmsctl := mgmt base
 NEEDS_huisclos-mux := mgmt base
 NEEDS_tcc-cli := cli engine base
 
 LINK_base := $(shell pkg-config --libs openssl libsrtp2)
-LINK_relay := $(shell pkg-config --libs liburing libcurl yyjson)
+LINK_relay := $(shell pkg-config --libs liburing libcurl yyjson libseccomp)
 LINK_mgmt := $(shell pkg-config --libs libmicrohttpd yyjson lmdb libcurl)
 LINK_engine := $(shell pkg-config --libs libcurl yyjson opus vpx speexdsp) -lm
 LINK_cli :=
+LINK_bpf := $(shell pkg-config --libs libbpf)
+LINK_huisclos-loader := $(LINK_bpf)
 
 BINARIES := $(addprefix $(B)/bin/,$(foreach p,$(PROGRAM_NAMES),$(if $(wildcard $(PROGRAM_$(p))),$(p))))
 
 # A test links the libraries of the area in its name (test_relay_x, fuzz_mgmt_y), the client's if it names
 # none, and the fakes of that area: areas may use the same names inside.
-AREAS := base relay mgmt client
+AREAS := base bpf relay mgmt client
 area = $(firstword $(foreach a,$(AREAS),$(if $(findstring _$(a)_,_$(1)_),$(a))) client)
 AREA_base := base
+AREA_bpf := relay base
 AREA_relay := relay base
 AREA_mgmt := mgmt base
 AREA_client := cli engine base
 archives = $(foreach l,$(AREA_$(call area,$(1))),$(B)/lib$(l).a)
-links = $(foreach l,$(AREA_$(call area,$(1))),$(LINK_$(l))) $(LINK_base) -lm
+links = $(foreach l,$(AREA_$(call area,$(1))) $(filter bpf,$(call area,$(1))),$(LINK_$(l))) $(LINK_base) -lm
 fakes = $(call objects,$(wildcard tests/fake/$(call area,$(1))_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c))
@@ -111,7 +116,23 @@ bin: $(BINARIES)
 tests: bin $(UNIT_TESTS) $(TEST_TOOLS)
 fuzzers: $(FUZZERS)
 
-$(B)/obj/%.o: %.c | build/include/version.h
+# Programs for the kernel, and a header with the object in it for whoever loads them.
+BPF := $(wildcard kernel-bpf/*.bpf.c)
+SKELETONS := $(patsubst %.bpf.c,build/include/%.skel.h,$(BPF))
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu17 -ffreestanding -I. -Wall -Wextra -Werror -Wno-unused-parameter \
+	-I/usr/include/$(shell gcc -dumpmachine)
+
+build/obj/%.bpf.o: %.bpf.c
+	@mkdir -p $(@D)
+	@$(call say,BPF)
+	clang $(BPF_CFLAGS) -MMD -MP -c $< -o $@
+
+build/include/%.skel.h: build/obj/%.bpf.o
+	@mkdir -p $(@D)
+	bpftool gen skeleton $< > $@.part
+	mv $@.part $@
+
+$(B)/obj/%.o: %.c | build/include/version.h $(SKELETONS)
 	@mkdir -p $(@D)
 	@$(call say,CC)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
@@ -124,7 +145,7 @@ define program_rule
 $(B)/bin/$(1): $(call objects,$(PROGRAM_$(1))) $(foreach l,$(NEEDS_$(1)),$(LIB_$(l)))
 	@mkdir -p $$(@D)
 	@$$(call say,LD)
-	$$(CC) $$(LDFLAGS) $$^ $(foreach l,$(NEEDS_$(1)),$(LINK_$(l))) -o $$@
+	$$(CC) $$(LDFLAGS) $$^ $(foreach l,$(NEEDS_$(1)),$(LINK_$(l))) $(LINK_$(1)) -o $$@
 endef
 $(foreach p,$(PROGRAM_NAMES),$(eval $(call program_rule,$(p))))
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/packet.h"
 
+#include "base/siphash.h"
+
 #include <string.h>
 
 enum { RTP_VERSION_X = 0x90, RTP_EXTENSION_ID = 0xBEDE, RTP_EXTENSION_WORDS = 2,
@@ -94,8 +96,6 @@ void packet_rtp_emit(const struct packet_rtp *rtp, uint8_t out[static PACKET_RTP
 	out[21] = rtp->has_voice ? 0x80 : 0;
 }
 
-static uint64_t rotate(uint64_t v, unsigned bits) { return v << bits | v >> (64 - bits); }
-
 static uint64_t get_u64_le(const uint8_t *at)
 {
 	uint64_t v = 0;
@@ -104,43 +104,16 @@ static uint64_t get_u64_le(const uint8_t *at)
 	return v;
 }
 
-static void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] = rotate(v[2], 32);
-}
-
-static void sip_word(uint64_t v[4], uint64_t word)
-{
-	v[3] ^= word;
-	sip_round(v);
-	sip_round(v);
-	v[0] ^= word;
-}
-
 uint64_t packet_siphash(const uint8_t key[static PACKET_TAG_KEY_BYTES], const uint8_t *bytes, size_t size)
 {
-	uint64_t k0 = get_u64_le(key), k1 = get_u64_le(key + 8);
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
+	struct siphash s = siphash_begin(get_u64_le(key), get_u64_le(key + 8));
 	uint64_t last = (uint64_t)size << 56;
 	size_t whole = size & ~(size_t)7;
 	for (size_t i = 0; i < whole; i += 8)
-		sip_word(v, get_u64_le(bytes + i));
+		siphash_word(&s, get_u64_le(bytes + i));
 	for (size_t i = whole; i < size; i++)
 		last |= (uint64_t)bytes[i] << (8 * (i - whole));
-	sip_word(v, last);
-	v[2] ^= 0xff;
-	for (int i = 0; i < 4; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	return siphash_end(&s, last);
 }
 
 // handle 4 | counter 4 | length 4 | zero 4 | header bytes: whole words, so that the kernel's copy has no tail.
