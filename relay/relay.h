@@ -8,6 +8,7 @@
 #include "relay/admission.h"
 #include "relay/flow.h"
 #include "relay/loop.h"
+#include "relay/media.h"
 #include "relay/outbox.h"
 #include "relay/relay_stats.h"
 #include "relay/room.h"
@@ -17,6 +18,8 @@ struct registration;
 struct manager_link;
 struct control_socket;
 struct passed;
+struct fast_path;
+struct neighbours;
 
 enum { RELAY_SCRATCH_BYTES = 16384, RELAY_FORWARDED_MAX = 1024 };
 
@@ -26,7 +29,11 @@ struct relay {
 	struct loop *loop;
 	struct tls_context *tls;
 	struct relay_stats stats;
-	struct outbox *outbox;
+	struct outbox *outbox;           // the control thread's own
+	struct table *table;
+	struct fast_path *fast_path;     // NULL: none
+	struct neighbours *neighbours;   // NULL: none
+	struct media media;              // the control thread's own
 	struct flow_table *flows;
 	struct rooms *rooms;
 	struct admission admission;
