@@ -81,6 +81,33 @@ static void emit_streams(struct cursor *c, const struct control_streams *streams
 	}
 }
 
+static void parse_subscribe(struct cursor *c, struct control_subscribe *subscribe)
+{
+	subscribe->count = cursor_read_u8(c);
+	if (subscribe->count > CONTROL_SUBSCRIPTIONS_MAX)
+		cursor_fail(c);
+	for (size_t i = 0; i < subscribe->count && !c->is_failed; i++) {
+		subscribe->subscription[i].ssrc = cursor_read_u32(c);
+		uint8_t wanted = cursor_read_u8(c);
+		if (wanted > 1)
+			cursor_fail(c);
+		subscribe->subscription[i].is_wanted = wanted == 1;
+	}
+}
+
+static void emit_subscribe(struct cursor *c, const struct control_subscribe *subscribe)
+{
+	if (subscribe->count > CONTROL_SUBSCRIPTIONS_MAX) {
+		cursor_fail(c);
+		return;
+	}
+	cursor_write_u8(c, subscribe->count);
+	for (size_t i = 0; i < subscribe->count; i++) {
+		cursor_write_u32(c, subscribe->subscription[i].ssrc);
+		cursor_write_u8(c, subscribe->subscription[i].is_wanted);
+	}
+}
+
 static void parse_welcome(struct cursor *c, struct control_welcome *welcome)
 {
 	read_id(c, &welcome->incarnation);
@@ -136,6 +163,9 @@ enum err control_parse(const uint8_t *bytes, size_t size, struct control_message
 	case CONTROL_PONG:
 		out->ping = cursor_read_u64(&c);
 		break;
+	case CONTROL_SUBSCRIBE:
+		parse_subscribe(&c, &out->subscribe);
+		break;
 	case CONTROL_WELCOME:
 		parse_welcome(&c, &out->welcome);
 		break;
@@ -186,6 +216,9 @@ enum err control_emit(const struct control_message *message, uint8_t *bytes, siz
 	case CONTROL_PING:
 	case CONTROL_PONG:
 		cursor_write_u64(&c, message->ping);
+		break;
+	case CONTROL_SUBSCRIBE:
+		emit_subscribe(&c, &message->subscribe);
 		break;
 	case CONTROL_WELCOME:
 		emit_welcome(&c, &message->welcome);

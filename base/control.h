@@ -26,6 +26,7 @@ enum {
 	CONTROL_ANNOUNCE_MAX = 4096, // sealed announcement of a member
 	CONTROL_TEXT_MAX = 256,
 	CONTROL_STREAMS_MAX = 16,
+	CONTROL_SUBSCRIPTIONS_MAX = 64, // of a message
 	CONTROL_PROOF_BYTES = 64, // Ed25519
 };
 
@@ -37,6 +38,7 @@ enum control_type {
 	CONTROL_PATH = 4,     // where the relay shall send this client's media; granted by a PATH in return
 	CONTROL_LEAVE = 5,
 	CONTROL_PING = 6,     // answered by PONG with the same value
+	CONTROL_SUBSCRIBE = 7, // streams of others that the sender wants, or wants no more; those not named stay as they are
 	// relay to client
 	CONTROL_WELCOME = 32,
 	CONTROL_MEMBER = 33, // somebody is here, or announced anew
@@ -93,6 +95,16 @@ struct control_streams {
 	struct control_stream stream[CONTROL_STREAMS_MAX];
 };
 
+// Every stream is wanted until this says otherwise; docs/protocol.md section 3.
+struct control_subscription {
+	uint32_t ssrc;
+	bool is_wanted;
+};
+struct control_subscribe {
+	uint8_t count;
+	struct control_subscription subscription[CONTROL_SUBSCRIPTIONS_MAX];
+};
+
 struct control_welcome {
 	struct id incarnation;        // of the room: changes when the relay forgot it
 	uint32_t index;               // yours; SSRC = index << 8 | stream; never given again while the room lives
@@ -127,6 +139,7 @@ struct control_message {
 		struct control_streams streams;
 		uint8_t path;   // PATH, PATH_IS: enum hop_path
 		uint64_t ping;  // PING, PONG
+		struct control_subscribe subscribe;
 		struct control_welcome welcome;
 		struct control_member member;
 		struct control_gone gone;

@@ -22,6 +22,7 @@ static const struct control_message examples[] = {
 	{ .type = CONTROL_PATH, .path = HOP_PATH_TLS },
 	{ .type = CONTROL_LEAVE },
 	{ .type = CONTROL_PING, .ping = 0x0102030405060708 },
+	{ .type = CONTROL_SUBSCRIBE, .subscribe = { 2, { { 0x01020301, false }, { 0x01020400, true } } } },
 	{ .type = CONTROL_WELCOME, .welcome = { .incarnation = { { 1 } }, .index = 7, .udp_port = 443, .handle = { 8, 9 }, .rejoin_until = 10 } },
 	{ .type = CONTROL_MEMBER, .member = { 3, { { 2 } }, blob, 5 } },
 	{ .type = CONTROL_GONE, .gone = { 3, { { 2 } }, CONTROL_END_LEFT } },
@@ -62,8 +63,32 @@ static void test_messages_refused(void **state)
 	assert_int_equal(control_parse((const uint8_t[]){ 0xC1, CONTROL_LEAVE }, 2, &out), ERR_PARSE);
 	assert_int_equal(control_parse((const uint8_t[]){ 0xC0, CONTROL_PATH, HOP_PATHS }, 3, &out), ERR_PARSE);
 	assert_int_equal(control_parse((const uint8_t[]){ 0xC0, CONTROL_STREAMS, CONTROL_STREAMS_MAX + 1 }, 3, &out), ERR_PARSE);
+	assert_int_equal(control_parse((const uint8_t[]){ 0xC0, CONTROL_SUBSCRIBE, 1, 0, 0, 1, 1, 2 }, 8, &out), ERR_PARSE); // neither yes nor no
 	uint8_t large[CONTROL_ANNOUNCE_MAX + 16] = { 0xC0, CONTROL_ANNOUNCE, (CONTROL_ANNOUNCE_MAX + 1) >> 8, (CONTROL_ANNOUNCE_MAX + 1) & 255 };
 	assert_int_equal(control_parse(large, 4 + CONTROL_ANNOUNCE_MAX + 1, &out), ERR_PARSE);
+}
+
+// As many subscriptions as a message may have, and one more.
+static void test_subscribe_limit(void **state)
+{
+	(void)state;
+	struct control_message message = { .type = CONTROL_SUBSCRIBE, .subscribe = { .count = CONTROL_SUBSCRIPTIONS_MAX } }, out;
+	uint8_t bytes[3 + 5 * (CONTROL_SUBSCRIPTIONS_MAX + 1)] = { 0 };
+	size_t size;
+	for (uint32_t i = 0; i < CONTROL_SUBSCRIPTIONS_MAX; i++)
+		message.subscribe.subscription[i] = (struct control_subscription){ 0x100 * i + 1, i % 3 == 0 };
+	assert_int_equal(control_emit(&message, bytes, sizeof(bytes), &size), ERR_OK);
+	assert_int_equal(size, sizeof(bytes) - 5);
+	assert_int_equal(control_parse(bytes, size, &out), ERR_OK);
+	assert_int_equal(out.subscribe.count, CONTROL_SUBSCRIPTIONS_MAX);
+	for (uint32_t i = 0; i < CONTROL_SUBSCRIPTIONS_MAX; i++) {
+		assert_int_equal(out.subscribe.subscription[i].ssrc, 0x100 * i + 1);
+		assert_int_equal(out.subscribe.subscription[i].is_wanted, i % 3 == 0);
+	}
+	bytes[2]++;
+	assert_int_equal(control_parse(bytes, sizeof(bytes), &out), ERR_PARSE);
+	message.subscribe.count++;
+	assert_int_equal(control_emit(&message, bytes, sizeof(bytes), &size), ERR_LIMIT);
 }
 
 static void test_ticket(void **state)
@@ -239,9 +264,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages_round_trip), cmocka_unit_test(test_messages_refused),
-		cmocka_unit_test(test_ticket),		    cmocka_unit_test(test_ed25519_vector),
-		cmocka_unit_test(test_links_round_trip),    cmocka_unit_test(test_links_refused),
-		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_subscribe_limit),	    cmocka_unit_test(test_ticket),
+		cmocka_unit_test(test_ed25519_vector),	    cmocka_unit_test(test_links_round_trip),
+		cmocka_unit_test(test_links_refused),	    cmocka_unit_test(test_options),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
