@@ -6,6 +6,7 @@
 
 #include "base/tls_conn.h"
 #include "relay/admission.h"
+#include "relay/engine.h"
 #include "relay/flow.h"
 #include "relay/loop.h"
 #include "relay/media.h"
@@ -34,6 +35,7 @@ struct relay {
 	struct fast_path *fast_path;     // NULL: none
 	struct neighbours *neighbours;   // NULL: none
 	struct media media;              // the control thread's own
+	struct engine_choice engine;
 	struct flow_table *flows;
 	struct rooms *rooms;
 	struct admission admission;
