@@ -5,6 +5,7 @@
 #include "relay/relay.h"
 #include "relay/tcs_session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void drop(struct relay *relay, enum relay_stats_counter reason) { relay_stats_add(&relay->stats, reason, 1); }
@@ -75,6 +76,10 @@ static bool may_retransmit(struct member *receiver, uint64_t now_ns)
 static bool may_ask(struct room_stream *stream, uint16_t sequence, uint64_t now_ns)
 {
 	size_t at = sequence % ROOM_ASKED;
+	if (!stream->asked)
+		stream->asked = calloc(ROOM_ASKED, sizeof(*stream->asked));
+	if (!stream->asked)
+		return false;
 	if (stream->asked[at].at_ns && stream->asked[at].sequence == sequence &&
 	    now_ns - stream->asked[at].at_ns < FEEDBACK_NACK_PAUSE_NS)
 		return false;

@@ -13,6 +13,8 @@ struct rooms {
 	size_t count, member_count, history_left;
 	uint8_t key[PACKET_TAG_KEY_BYTES]; // meeting ids are drawn by clients: they shall not choose their bucket
 	struct room *bucket[BUCKETS];
+	uint32_t last_number;
+	struct room *changed, *changed_last;
 };
 
 struct rooms *rooms_new(const struct room_limits *limits)
@@ -64,6 +66,9 @@ static struct room *room_new(struct rooms *rooms, const struct id *meeting)
 	if (!room)
 		return NULL;
 	room->meeting = *meeting;
+	if (++rooms->last_number == 0)
+		rooms->last_number++;
+	room->number = rooms->last_number;
 	room->next_index = FIRST_INDEX;
 	secret_random(&room->incarnation, sizeof(room->incarnation));
 	struct room **bucket = &rooms->bucket[bucket_of(rooms, meeting)];
@@ -73,8 +78,47 @@ static struct room *room_new(struct rooms *rooms, const struct id *meeting)
 	return room;
 }
 
+void rooms_change(struct rooms *rooms, struct room *room)
+{
+	if (room->is_changed)
+		return;
+	room->is_changed = true;
+	room->next_changed = NULL;
+	if (rooms->changed)
+		rooms->changed_last->next_changed = room;
+	else
+		rooms->changed = room;
+	rooms->changed_last = room;
+}
+
+struct room *rooms_take_changed(struct rooms *rooms)
+{
+	struct room *room = rooms->changed;
+	if (!room)
+		return NULL;
+	rooms->changed = room->next_changed;
+	room->is_changed = false;
+	return room;
+}
+
+static void leave_changed(struct rooms *rooms, struct room *room)
+{
+	struct room *previous = NULL, *at = rooms->changed;
+	if (!room->is_changed)
+		return;
+	for (; at != room; at = at->next_changed)
+		previous = at;
+	if (previous)
+		previous->next_changed = room->next_changed;
+	else
+		rooms->changed = room->next_changed;
+	if (rooms->changed_last == room)
+		rooms->changed_last = previous;
+}
+
 static void room_free(struct rooms *rooms, struct room *room)
 {
+	leave_changed(rooms, room);
 	struct room **at = &rooms->bucket[bucket_of(rooms, &room->meeting)];
 	while (*at != room)
 		at = &(*at)->next;
@@ -138,8 +182,10 @@ void rooms_leave(struct rooms *rooms, struct member *member)
 		room_free(rooms, room);
 	for (size_t i = 0; i < member->stream_count; i++) {
 		history_fini(&member->stream[i]->history);
+		free(member->stream[i]->asked);
 		free(member->stream[i]);
 	}
+	free(member->unwanted);
 	free(member->announcement);
 	free(member);
 }
@@ -213,4 +259,75 @@ struct room_stream *room_stream_make(struct member *member, uint8_t stream)
 	found->stream = stream;
 	member->stream[member->stream_count++] = found;
 	return found;
+}
+
+// ---------------------------------------------------------------- subscriptions
+
+// Where the SSRC is among the unwanted, or where it would be.
+static uint32_t position_of(const struct member *member, uint32_t ssrc)
+{
+	uint32_t low = 0, high = member->unwanted_count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (member->unwanted[middle] < ssrc)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool room_is_wanted(const struct member *member, uint32_t ssrc)
+{
+	uint32_t at = position_of(member, ssrc);
+	return at == member->unwanted_count || member->unwanted[at] != ssrc;
+}
+
+static enum err reserve_unwanted(struct member *member)
+{
+	if (member->unwanted_count == ROOM_UNWANTED_MAX)
+		return ERR_LIMIT;
+	if (member->unwanted_count < member->unwanted_capacity)
+		return ERR_OK;
+	uint32_t capacity = member->unwanted_capacity ? member->unwanted_capacity * 2 : 8;
+	uint32_t *grown = realloc(member->unwanted, capacity * sizeof(*grown));
+	if (!grown)
+		return ERR_NOMEM;
+	member->unwanted = grown;
+	member->unwanted_capacity = capacity;
+	return ERR_OK;
+}
+
+bool room_want(struct member *member, uint32_t ssrc, bool is_wanted, enum err *err)
+{
+	*err = ERR_OK;
+	if (room_is_wanted(member, ssrc) == is_wanted)
+		return false;
+	uint32_t at = position_of(member, ssrc);
+	if (is_wanted) {
+		member->unwanted_count--;
+		memmove(&member->unwanted[at], &member->unwanted[at + 1], (member->unwanted_count - at) * sizeof(uint32_t));
+		return true;
+	}
+	*err = reserve_unwanted(member);
+	if (*err)
+		return false;
+	memmove(&member->unwanted[at + 1], &member->unwanted[at], (member->unwanted_count - at) * sizeof(uint32_t));
+	member->unwanted[at] = ssrc;
+	member->unwanted_count++;
+	return true;
+}
+
+void room_forget_wishes(struct room *room, uint32_t index)
+{
+	for (size_t i = 0; i < room->count; i++) {
+		struct member *member = room->member[i];
+		uint32_t first = position_of(member, packet_ssrc(index, 0)), end = first;
+		while (end < member->unwanted_count && packet_ssrc_index(member->unwanted[end]) == index)
+			end++;
+		if (end == first)
+			continue;
+		memmove(&member->unwanted[first], &member->unwanted[end], (member->unwanted_count - end) * sizeof(uint32_t));
+		member->unwanted_count -= end - first;
+	}
 }

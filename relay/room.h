@@ -11,17 +11,24 @@ struct tcs_session;
 struct rooms;
 
 // Memory for histories: of one sender, and of all together so much for each participant, few of whom send much.
-enum { ROOM_HISTORY_BYTES = 4 << 20, ROOM_HISTORY_SHARE_BYTES = 256 << 10, ROOM_HISTORY_ALL_MIN_BYTES = 64 << 20, ROOM_ASKED = 128 };
+enum { ROOM_HISTORY_BYTES = 4 << 20, ROOM_HISTORY_SHARE_BYTES = 256 << 10, ROOM_HISTORY_ALL_MIN_BYTES = 64 << 20, ROOM_ASKED = 128, ROOM_UNWANTED_MAX = 1024 };
+
+// A packet that the sender was lately asked for.
+struct room_asked {
+	uint64_t at_ns;
+	uint16_t sequence;
+};
 
 // One stream as the relay knows it: from the first packet on.
 struct room_stream {
 	uint8_t stream; // low byte of the SSRC
+	bool is_resubscribed;         // who wants it may have changed since its block was found
+	struct room_block *block;     // who receives it; of the room's list
+	uint64_t packets[HOP_PATHS];  // forwarded on this path when last looked at,
+	uint64_t moved_ns[HOP_PATHS]; // and when that number last changed
 	struct history history;
 	uint64_t pli_ns, pli_used_ns; // when its sender was last asked for a key frame; what is used of the allowance
-	struct {
-		uint64_t at_ns;
-		uint16_t sequence;
-	} asked[ROOM_ASKED]; // packets that the sender was lately asked for
+	struct room_asked *asked; // ROOM_ASKED of them, from the first request on
 };
 
 struct member {
@@ -41,14 +48,30 @@ struct member {
 	size_t stream_count;
 	size_t history_bytes; // what its histories take
 	uint64_t retransmit_ns; // up to which its allowance of retransmissions is used
+	uint64_t subscribe_ns;  // the same of subscriptions that take effect at once
+	uint32_t *unwanted;     // SSRCs of others that it does not want, rising
+	uint32_t unwanted_count, unwanted_capacity;
+};
+
+// Receivers of those streams that exactly `unwilling` do not want.
+struct room_block {
+	uint32_t block;     // of the table
+	uint64_t digest;    // of the records that were last written, 0: none
+	bool is_changed;    // to be written
+	uint32_t *unwilling; // indexes of members, rising
+	size_t unwilling_count;
+	struct room_block *next;
 };
 
 struct room {
 	struct id meeting, incarnation;
+	uint32_t number;     // in the forwarding table; never 0
 	uint32_t next_index; // never given twice while the room lives
 	struct member **member; // by rising index
 	size_t count, capacity;
-	struct room *next;
+	struct room_block *block; // the first, if any, is that of streams that everybody wants
+	bool is_changed, is_changed_later; // in the list of rooms whose blocks are to be written; at the next tick
+	struct room *next, *next_changed;
 };
 
 struct room_limits {
@@ -72,6 +95,10 @@ void rooms_leave(struct rooms *rooms, struct member *member);
 size_t rooms_history_left(const struct rooms *rooms, const struct member *sender);
 void rooms_history_take(struct rooms *rooms, struct member *sender, size_t bytes);
 
+// Rooms that wait to be written: put one there (once), take the oldest out; NULL: none.
+void rooms_change(struct rooms *rooms, struct room *room);
+struct room *rooms_take_changed(struct rooms *rooms);
+
 struct member *room_find_index(const struct room *room, uint32_t index);
 struct member *room_find_participant(const struct room *room, const struct id *participant);
 enum err room_announce(struct member *member, const uint8_t *bytes, size_t size) CHECK_RESULT;
@@ -79,5 +106,12 @@ enum err room_announce(struct member *member, const uint8_t *bytes, size_t size)
 struct room_stream *room_stream_find(const struct member *member, uint8_t stream);
 // The same, made if need be; NULL beyond CONTROL_STREAMS_MAX or without memory.
 struct room_stream *room_stream_make(struct member *member, uint8_t stream);
+
+// Note whether the member wants a stream of somebody else's. True if that is news; `*err` is ERR_LIMIT beyond
+// ROOM_UNWANTED_MAX and ERR_NOMEM without memory.
+bool room_want(struct member *member, uint32_t ssrc, bool is_wanted, enum err *err);
+bool room_is_wanted(const struct member *member, uint32_t ssrc);
+// Nobody notes anything of somebody who leaves.
+void room_forget_wishes(struct room *room, uint32_t index);
 
 #endif
