@@ -20,7 +20,7 @@
 
 #include "base/err.h"
 
-enum { CONFINE_PROBLEM_MAX = 200, CONFINE_SOCKETS_MAX = 4 };
+enum { CONFINE_PROBLEM_MAX = 256, CONFINE_SOCKETS_MAX = 4 };
 
 struct confine_options {
 	const char *socket[CONFINE_SOCKETS_MAX]; // paths of UNIX sockets that are unlinked in the end; NULL or "": none

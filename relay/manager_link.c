@@ -3,29 +3,24 @@
 
 #include "base/log.h"
 #include "relay/manager_message.h"
+#include "relay/manager_spawner.h"
 #include "relay/relay.h"
-#include "relay/tcs_config.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROUNDS = 256, DESCRIPTOR_ABOVE = 16 };
+enum { ROUNDS = 256, END_MS = 1000 };
 #define PAUSE_MIN_NS 1000000000u
 #define PAUSE_MAX_NS 30000000000u
 
 struct manager_link {
 	struct relay *relay;
-	const char *program;
-	int socket; // -1: no process
-	pid_t process;
+	int spawner; // -1: it is gone, and no manager is started any more
+	int socket;  // -1: no manager, or none that listens
 	uint64_t start_ns, pause_ns; // when to start it (again), and how long the next pause is
 	uint64_t report_ns, sync_ns;
 	struct manager_message *row; // of the report that is being sent: its socket does not take many at once
@@ -33,13 +28,17 @@ struct manager_link {
 	struct manager_link_state state;
 };
 
-enum err manager_link_open(struct relay *relay, const char *program, struct manager_link **out)
+enum err manager_link_open(struct relay *relay, int spawner, struct manager_link **out)
 {
 	struct manager_link *link = calloc(1, sizeof(*link));
-	if (!link)
-		return ERR_NOMEM;
+	enum err err = link ? relay->loop->ops->watch_readable(relay->loop, spawner) : ERR_NOMEM;
+	if (err) {
+		free(link);
+		close(spawner);
+		return err;
+	}
 	link->relay = relay;
-	link->program = program;
+	link->spawner = spawner;
 	link->socket = -1;
 	link->pause_ns = PAUSE_MIN_NS;
 	*out = link;
@@ -48,7 +47,10 @@ enum err manager_link_open(struct relay *relay, const char *program, struct mana
 
 void manager_link_state(const struct manager_link *link, struct manager_link_state *out) { *out = link->state; }
 
-bool manager_link_owns(const struct manager_link *link, int descriptor) { return descriptor == link->socket; }
+bool manager_link_owns(const struct manager_link *link, int descriptor)
+{
+	return descriptor == link->socket || descriptor == link->spawner;
+}
 
 static void drop_report(struct manager_link *link)
 {
@@ -71,92 +73,81 @@ static void disconnect(struct manager_link *link)
 	link->pause_ns = link->pause_ns * 2 < PAUSE_MAX_NS ? link->pause_ns * 2 : PAUSE_MAX_NS;
 }
 
+static void drop_spawner(struct manager_link *link)
+{
+	link->relay->loop->ops->unwatch(link->relay->loop, link->spawner);
+	close(link->spawner);
+	link->spawner = -1;
+	link->state.is_running = false;
+}
+
 void manager_link_close(struct manager_link *link)
 {
 	if (!link)
 		return;
-	disconnect(link); // the manager ends when its socket does, or at the latest now
-	if (link->process > 0 && kill(link->process, SIGTERM) == 0)
-		(void)waitpid(link->process, NULL, 0);
+	disconnect(link);
+	if (link->spawner >= 0) {
+		struct pollfd end = { .fd = link->spawner };
+		(void)shutdown(link->spawner, SHUT_WR); // it ends the manager and then itself
+		(void)poll(&end, 1, END_MS);
+		drop_spawner(link);
+	}
 	free(link);
 }
 
-void manager_link_reap(struct manager_link *link)
-{
-	int status;
-	if (!link || link->process <= 0 || waitpid(link->process, &status, WNOHANG) != link->process)
-		return;
-	if (!link->relay->is_stopping)
-		log_line(LOG_WARNING, "the manager process ended (%s %d); it is started again",
-			 WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	link->process = 0;
-	if (link->socket >= 0)
-		disconnect(link);
-}
-
-// ---------------------------------------------------------------- start
-
-static enum err spawn(struct manager_link *link, int theirs, int journal)
-{
-	const struct tcs_config *config = link->relay->config;
-	char level[16];
-	snprintf(level, sizeof(level), "%u", config->log_level + LOG_ERROR);
-	char *const arguments[] = { (char *)(uintptr_t)"tcs", (char *)(uintptr_t)"--manager",
-				    (char *)(uintptr_t)config->state_directory, level,
-				    (char *)(uintptr_t)link->relay->loop->ops->name, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	sigemptyset(&none);
-	sigfillset(&all);
-	if (posix_spawn_file_actions_init(&actions) != 0)
-		return ERR_NOMEM;
-	if (posix_spawnattr_init(&attributes) != 0) {
-		posix_spawn_file_actions_destroy(&actions);
-		return ERR_NOMEM;
-	}
-	int error = posix_spawn_file_actions_adddup2(&actions, theirs, MANAGER_LINK_SOCKET);
-	if (!error)
-		error = posix_spawn_file_actions_adddup2(&actions, journal, MANAGER_LINK_JOURNAL);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	// A fresh program in a fresh address space: nothing of the relay's keys and sockets comes along.
-	if (!error)
-		error = posix_spawn(&link->process, link->program, &actions, &attributes, arguments, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	errno = error;
-	return error ? ERR_IO : ERR_OK;
-}
+// ---------------------------------------------------------------- start and end
 
 static void start(struct manager_link *link)
 {
-	int pair[2] = { -1, -1 };
-	link->process = 0;
-	enum err err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0 ? ERR_OK : ERR_IO;
-	// Away from the numbers that they get in the manager.
-	int theirs = err ? -1 : fcntl(pair[1], F_DUPFD_CLOEXEC, DESCRIPTOR_ABOVE);
-	int journal = err ? -1 : fcntl(journal_descriptor(link->relay->admission.journal), F_DUPFD_CLOEXEC, DESCRIPTOR_ABOVE);
-	if (!err)
-		err = theirs >= 0 && journal >= 0 ? spawn(link, theirs, journal) : ERR_IO;
-	if (!err)
-		err = link->relay->loop->ops->watch_readable(link->relay->loop, pair[0]);
-	if (err) {
-		log_line(LOG_ERROR, "the manager process cannot be started: %s", strerror(errno));
-		if (pair[0] >= 0)
-			close(pair[0]);
-		disconnect(link);
-	} else {
-		link->socket = pair[0];
-		link->report_ns = 0;
+	link->state.restarts += link->start_ns != 0;
+	if (manager_spawner_request(link->spawner, link->relay->loop->ops->name)) {
+		link->start_ns = relay_now_ns(link->relay) + link->pause_ns;
+		return;
 	}
-	if (pair[1] >= 0)
-		close(pair[1]);
-	if (theirs >= 0)
-		close(theirs);
-	if (journal >= 0)
-		close(journal);
+	link->state.is_running = true;
+}
+
+static void on_started(struct manager_link *link, int descriptor)
+{
+	if (link->socket >= 0)
+		disconnect(link);
+	link->socket = descriptor;
+	link->report_ns = 0;
+	if (link->relay->loop->ops->watch_readable(link->relay->loop, descriptor)) {
+		log_line(LOG_ERROR, "no memory to listen to the manager process; it is started again");
+		disconnect(link);
+	}
+}
+
+static void on_ended(struct manager_link *link, const struct manager_spawner_news *news)
+{
+	link->state.is_running = false;
+	if (news->event == MANAGER_SPAWNER_FAILED)
+		log_line(LOG_ERROR, "the manager process cannot be started: %s", strerror(news->detail));
+	else if (!link->relay->is_stopping)
+		log_line(LOG_WARNING, "the manager process ended (%s %d); it is started again",
+			 WIFSIGNALED(news->detail) ? "signal" : "status",
+			 WIFSIGNALED(news->detail) ? WTERMSIG(news->detail) : WEXITSTATUS(news->detail));
+	if (link->socket >= 0 || news->event == MANAGER_SPAWNER_FAILED)
+		disconnect(link);
+}
+
+static void receive_news(struct manager_link *link)
+{
+	struct manager_spawner_news news;
+	int descriptor;
+	enum err err = ERR_OK;
+	while (link->spawner >= 0 && !(err = manager_spawner_receive(link->spawner, &news, &descriptor))) {
+		if (descriptor >= 0)
+			on_started(link, descriptor);
+		else
+			on_ended(link, &news);
+	}
+	if (err != ERR_CLOSED)
+		return;
+	drop_spawner(link);
+	if (!link->relay->is_stopping)
+		log_line(LOG_ERROR, "the process that starts the manager is gone: restart tcs to hear of the management server again");
 }
 
 // ---------------------------------------------------------------- messages
@@ -187,7 +178,8 @@ static void obey(struct manager_link *link, const struct manager_message *messag
 
 void manager_link_receive(struct manager_link *link)
 {
-	for (int round = 0; round < ROUNDS; round++) {
+	receive_news(link);
+	for (int round = 0; round < ROUNDS && link->socket >= 0; round++) {
 		struct manager_message message;
 		enum err err = manager_message_receive(link->socket, &message);
 		if (err == ERR_AGAIN)
@@ -232,10 +224,8 @@ void manager_link_tick(struct manager_link *link, uint64_t now_ns)
 {
 	struct relay *relay = link->relay;
 	if (link->socket < 0) {
-		if (now_ns >= link->start_ns && link->process <= 0 && !relay->is_stopping) {
-			link->state.restarts += link->start_ns != 0;
+		if (now_ns >= link->start_ns && !link->state.is_running && link->spawner >= 0 && !relay->is_stopping)
 			start(link);
-		}
 		return;
 	}
 	uint64_t age_ns = now_ns - link->report_ns;

@@ -103,10 +103,7 @@ static void on_signal(struct relay *relay)
 	struct signalfd_siginfo info;
 	if (read(relay->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
-	if (info.ssi_signo == SIGCHLD)
-		manager_link_reap(relay->manager);
-	else
-		relay_shutdown(relay);
+	relay_shutdown(relay);
 }
 
 static void on_readable(void *context, int descriptor)

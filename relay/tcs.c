@@ -4,6 +4,7 @@
 #include "relay/control_socket.h"
 #include "relay/manager.h"
 #include "relay/manager_link.h"
+#include "relay/manager_spawner.h"
 #include "relay/passed.h"
 #include "relay/registration.h"
 #include "relay/relay.h"
@@ -53,7 +54,7 @@ struct arguments {
 };
 
 struct sockets {
-	int udp, tcp, mux, control, signals;
+	int udp, tcp, mux, control, signals, spawner;
 };
 
 static int failed(const char *problem)
@@ -133,7 +134,7 @@ static enum err load_config(const struct arguments *arguments, struct tcs_config
 static enum err open_sockets(const struct tcs_config *config, struct sockets *out, char *problem)
 {
 	struct sockaddr_in6 address;
-	*out = (struct sockets){ -1, -1, -1, -1, -1 };
+	*out = (struct sockets){ -1, -1, -1, -1, -1, -1 };
 	enum err err = ERR_OK;
 	if (config->listen_port == 0 && !*config->mux_socket) {
 		snprintf(problem, PROBLEM_MAX, "neither listen-port nor mux-socket is set: nobody could connect");
@@ -226,14 +227,13 @@ static void set_priority(uint64_t priority)
 		log_line(LOG_NOTICE, "no real-time priority (%s): on a busy machine packets wait some milliseconds", strerror(errno));
 }
 
-// SIGTERM and SIGINT stop, SIGCHLD tells of the manager; they come as reads, not in the middle of something.
+// SIGTERM and SIGINT stop; they come as reads, not in the middle of something.
 static int open_signals(void)
 {
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGCHLD);
 	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return -1;
@@ -273,7 +273,7 @@ static enum err watch(struct relay *relay, struct sockets *sockets)
 	if (!err && sockets->control >= 0)
 		err = control_socket_open(relay, sockets->control, &relay->control);
 	if (!err)
-		err = manager_link_open(relay, "/proc/self/exe", &relay->manager);
+		err = manager_link_open(relay, sockets->spawner, &relay->manager);
 	return err;
 }
 
@@ -307,6 +307,17 @@ static enum err run(struct relay *relay, struct sockets *sockets, char *problem)
 	return err;
 }
 
+static enum err start_spawner(const struct tcs_config *config, const struct journal *journal, int *out, char *problem)
+{
+	const struct manager_spawner_options options = { .program = "/proc/self/exe", .state_directory = config->state_directory,
+							 .log_level = config->log_level + LOG_ERROR,
+							 .journal = journal_descriptor(journal) };
+	if (manager_spawner_start(&options, out) == ERR_OK)
+		return ERR_OK;
+	snprintf(problem, PROBLEM_MAX, "cannot start the process of the manager: %s", strerror(errno));
+	return ERR_IO;
+}
+
 static enum err serve(const struct tcs_config *config, char *problem)
 {
 	struct sockets sockets;
@@ -326,6 +337,8 @@ static enum err serve(const struct tcs_config *config, char *problem)
 		err = registration_load(config->state_directory, &registration, problem);
 	if (!err)
 		err = journal_open(config->state_directory, loop_clock_ns(CLOCK_REALTIME) / 1000000000u, &journal, problem);
+	if (!err) // before the TLS key is read: the spawner is a copy of this process
+		err = start_spawner(config, journal, &sockets.spawner, problem);
 	if (err)
 		goto remove_sockets;
 	snprintf(problem, PROBLEM_MAX, "the TLS certificate and key of the registration cannot be used");
@@ -381,8 +394,8 @@ static int run_manager(char **argv)
 	(void)prctl(PR_SET_NAME, "tcs manager"); // it was started as /proc/self/exe
 	signal(SIGINT, SIG_IGN); // the relay stops first, and we with it
 	signal(SIGPIPE, SIG_IGN);
-	return manager_run(&(struct manager_options){ .state_directory = argv[2], .engine = argv[4], .socket = MANAGER_LINK_SOCKET,
-						      .journal = MANAGER_LINK_JOURNAL })
+	return manager_run(&(struct manager_options){ .state_directory = argv[2], .engine = argv[4], .socket = MANAGER_SPAWNER_SOCKET,
+						      .journal = MANAGER_SPAWNER_JOURNAL })
 		       ? EXIT_FAILURE
 		       : EXIT_SUCCESS;
 }

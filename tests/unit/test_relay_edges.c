@@ -3,6 +3,7 @@
 #include "relay/control_socket.h"
 #include "relay/manager_link.h"
 #include "relay/manager_message.h"
+#include "relay/manager_spawner.h"
 #include "relay/passed.h"
 #include "relay/relay_socket.h"
 #include "relay/tcs_session.h"
@@ -258,6 +259,18 @@ static void write_manager(const char *script)
 	assert_int_equal(chmod(path, 0700), 0);
 }
 
+// The manager at `path`, by a spawner as tcs starts it.
+static struct manager_link *open_link(void)
+{
+	const struct manager_spawner_options options = { .program = path, .state_directory = world.directory, .log_level = 3,
+							 .journal = journal_descriptor(world.journal) };
+	struct manager_link *link;
+	int spawner;
+	assert_int_equal(manager_spawner_start(&options, &spawner), ERR_OK);
+	assert_int_equal(manager_link_open(world.relay, spawner, &link), ERR_OK);
+	return link;
+}
+
 static void receive_until(struct manager_link *link, bool (*is_there)(const struct manager_link_state *state))
 {
 	struct manager_link_state state;
@@ -272,7 +285,7 @@ static void receive_until(struct manager_link *link, bool (*is_there)(const stru
 }
 
 static bool is_synced(const struct manager_link_state *state) { return state->is_synced; }
-static bool is_gone(const struct manager_link_state *state) { return !state->is_connected; }
+static bool is_gone(const struct manager_link_state *state) { return !state->is_running; }
 
 static void orders_of_the_manager_are_obeyed(void **state)
 {
@@ -291,8 +304,7 @@ static void orders_of_the_manager_are_obeyed(void **state)
 	write_manager(script);
 	struct client *client = calloc(1, sizeof(*client));
 	client_enter(client, &world);
-	struct manager_link *link;
-	assert_int_equal(manager_link_open(world.relay, path, &link), ERR_OK);
+	struct manager_link *link = open_link();
 	manager_link_tick(link, relay_now_ns(world.relay));
 	receive_until(link, is_synced);
 	relay_loop_wake(world.loop);
@@ -313,7 +325,7 @@ static void a_long_report_arrives_whole(void **state)
 	enum { MEETINGS = 900 };
 	char out[sizeof(path) + 8];
 	struct member *member[MEETINGS];
-	struct manager_link *link;
+	struct manager_link *link = NULL;
 	struct stat status = { 0 };
 	for (uint32_t i = 0; i < MEETINGS; i++) {
 		struct id meeting = { { 7 } };
@@ -323,8 +335,9 @@ static void a_long_report_arrives_whole(void **state)
 	write_manager("while :; do sleep 0.05; dd bs=64 count=1000 <&3 >>\"$0.out\" 2>/dev/null; done"); // the socket does not block
 	snprintf(out, sizeof(out), "%s.out", path);
 	world.relay->is_changed = true;
-	assert_int_equal(manager_link_open(world.relay, path, &link), ERR_OK);
+	link = open_link();
 	for (int i = 0; i < 500 && status.st_size < (MEETINGS + 1) * MANAGER_MESSAGE_BYTES; i++) {
+		manager_link_receive(link);
 		manager_link_tick(link, relay_now_ns(world.relay));
 		relay_loop_advance(world.loop, 1000000u);
 		usleep(10000);
@@ -341,17 +354,15 @@ static void a_long_report_arrives_whole(void **state)
 static void a_dead_manager_is_started_again(void **state)
 {
 	(void)state;
-	struct manager_link *link;
 	struct manager_link_state seen;
 	write_manager("exit 3");
-	assert_int_equal(manager_link_open(world.relay, path, &link), ERR_OK);
+	struct manager_link *link = open_link();
 	for (uint64_t start = 0; start < 4; start++) {
 		manager_link_tick(link, relay_now_ns(world.relay));
 		manager_link_state(link, &seen);
 		assert_int_equal(seen.restarts, start);
-		siginfo_t ended;
-		assert_int_equal(waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT), 0);
-		manager_link_reap(link);
+		assert_true(seen.is_running);
+		receive_until(link, is_gone);
 		manager_link_tick(link, relay_now_ns(world.relay)); // not at once
 		manager_link_state(link, &seen);
 		assert_int_equal(seen.restarts, start);
