@@ -157,6 +157,46 @@ FANOUT_INLINE bool fanout_is_repeated(const struct fanout_packet *p, const struc
 	       slot->size == p->size;
 }
 
+// What is left after fanout_check and whatever else may send a packet up: counter, rate, and whether everyone has it
+// already. FANOUT_FORWARD or a drop. `slot`: where the history would keep the packet; NULL: no history.
+FANOUT_INLINE enum fanout_counter fanout_commit(const struct fanout_packet *p, struct fanout_sender *sender,
+						struct fanout_window *window, const struct fanout_slot *slot, uint64_t now_ns)
+{
+	if (!fanout_take(window, fanout_count(p)))
+		return FANOUT_counter_replayed;
+	if (!fanout_is_within_rate(sender, p->size, now_ns))
+		return FANOUT_rate_limit;
+	if (slot && fanout_is_repeated(p, slot))
+		return FANOUT_media_repeated;
+	return FANOUT_FORWARD;
+}
+
+// Index of the slot for a sequence number, in the class's map.
+FANOUT_INLINE uint32_t fanout_slot_index(uint64_t history, uint16_t sequence)
+{
+	return FANOUT_HISTORY_FIRST(history) + (sequence & ((1u << (FANOUT_HISTORY_LOG2(history) & 15)) - 1));
+}
+
+// Begin to write a slot; false: somebody else does. Then size bytes of the datagram, then fanout_slot_unlock. Both are
+// full barriers.
+FANOUT_INLINE bool fanout_slot_lock(struct fanout_slot *slot, const struct fanout_packet *p)
+{
+	uint32_t lock = *(volatile uint32_t *)&slot->lock;
+	if ((lock & 1) || __sync_val_compare_and_swap(&slot->lock, lock, lock + 1) != lock)
+		return false;
+	slot->ssrc = fanout_ssrc(p);
+	slot->timestamp = fanout_timestamp(p);
+	slot->sequence = fanout_sequence(p);
+	slot->size = p->size;
+	return true;
+}
+
+FANOUT_INLINE void fanout_slot_unlock(struct fanout_slot *slot)
+{
+	uint32_t lock = *(volatile uint32_t *)&slot->lock;
+	__sync_val_compare_and_swap(&slot->lock, lock, lock + 1);
+}
+
 // Is `sequence` ahead of the newest? A step back by more than any history is a sender that starts anew.
 FANOUT_INLINE bool fanout_is_newer(uint16_t sequence, uint16_t newest)
 {
