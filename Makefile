@@ -113,7 +113,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)
 .PHONY: all bin tests fuzzers
 all: bin tests
 bin: $(BINARIES)
-tests: bin $(UNIT_TESTS) $(TEST_TOOLS)
+tests: bin $(UNIT_TESTS) $(TEST_TOOLS) $(B)/tests/bench_relay
 fuzzers: $(FUZZERS)
 
 # Programs for the kernel, and a header with the object in it for whoever loads them.
@@ -131,6 +131,11 @@ build/include/%.skel.h: build/obj/%.bpf.o
 	@mkdir -p $(@D)
 	bpftool gen skeleton $< > $@.part
 	mv $@.part $@
+
+# The relay's benchmark is one program, with BPF programs of its own.
+BENCH_RELAY := $(call objects,$(call sources,tests/bench/relay))
+BENCH_SKELETONS := $(patsubst %.bpf.c,build/include/%.skel.h,$(wildcard tests/bench/relay/*.bpf.c))
+$(BENCH_RELAY): | $(BENCH_SKELETONS)
 
 $(B)/obj/%.o: %.c | build/include/version.h $(SKELETONS)
 	@mkdir -p $(@D)
@@ -170,6 +175,11 @@ $(TEST_TOOLS): $(B)/tests/%: $(B)/obj/tests/tools/%.o $$(call archives,$$*)
 	@mkdir -p $(@D)
 	@$(call say,LD)
 	$(call link_test) -o $@
+
+$(B)/tests/bench_relay: $(BENCH_RELAY) $(call objects,tests/fake/relay_pki.c) $(B)/librelay.a $(B)/libbase.a
+	@mkdir -p $(@D)
+	@$(call say,LD)
+	$(CC) $(LDFLAGS) $^ $(LINK_relay) $(LINK_base) $(LINK_bpf) -lm -o $@
 
 $(FUZZERS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $$(call fakes,$$*) $$(call archives,$$*)
 	@mkdir -p $(@D)
