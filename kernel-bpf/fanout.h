@@ -108,8 +108,9 @@ struct fanout_relay {
 
 // ---------------------------------------------------------------- map "blocks": who receives
 
-// Index of the extent's first record in "receivers"; 0: empty, nobody receives. Entry 0 is unused.
-typedef uint32_t fanout_block;
+// Index of the extent's first record in "receivers"; 0: empty, nobody receives. Entry 0 is unused. As wide as the kernel
+// spaces the entries of a mapped array.
+typedef uint64_t fanout_block;
 
 enum { // fanout_extent.flags
 	FANOUT_EXTENT_TCX = 1,  // T may multiply
