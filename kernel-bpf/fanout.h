@@ -5,7 +5,7 @@
 //                └─► window[index]    └─► history slots
 //
 // User space writes, one thread; the programs and the relay's media threads read. What is published is never
-// changed: a new extent is written beside the old one, the block is flipped to it by one 32-bit store, and the old
+// changed: a new extent is written beside the old one, the block is flipped to it by one store, and the old
 // one is used again only after a grace period in which everyone has let go of it. So a reader that has loaded
 // block[n] once holds a consistent list, also in X's egress program, which runs later.
 //
