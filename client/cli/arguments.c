@@ -13,7 +13,7 @@ enum { DAY_S = 24 * 3600, DURATION_MAX_S = 366 * DAY_S };
 
 enum option_id {
 	OPTION_HOME, OPTION_HELP, OPTION_VERSION, OPTION_TITLE, OPTION_EXPIRES, OPTION_AUDIO, OPTION_VIDEO, OPTION_RECORD,
-	OPTION_DURATION, OPTION_TRANSPORT, OPTION_NAME, OPTION_JSON, OPTIONS
+	OPTION_AUDIO_ONLY, OPTION_DURATION, OPTION_TRANSPORT, OPTION_NAME, OPTION_JSON, OPTIONS
 };
 
 static const struct {
@@ -27,6 +27,7 @@ static const struct {
 	[OPTION_AUDIO] = { "audio", "FILE.wav|none", "what to say, in a loop (default none)" },
 	[OPTION_VIDEO] = { "video", "FILE.y4m|none", "what to show, in a loop (default none)" },
 	[OPTION_RECORD] = { "record", "DIR", "record what is received into this folder" },
+	[OPTION_AUDIO_ONLY] = { "audio-only", NULL, "do not receive pictures of the others" },
 	[OPTION_DURATION] = { "duration", "S", "leave after so many seconds in the meeting" },
 	[OPTION_TRANSPORT] = { "transport", "auto|udp|tls", "the way media takes (default auto)" },
 	[OPTION_NAME] = { "name", "TEXT", "name that the others see (default: the user's)" },
@@ -46,8 +47,8 @@ static const struct command {
 	  COMMON | BIT(OPTION_TITLE) | BIT(OPTION_EXPIRES), BIT(OPTION_TITLE) },
 	{ ARGUMENTS_MEET_LIST, "meet", "list", NULL, "list the user's meetings", COMMON | BIT(OPTION_JSON), 0 },
 	{ ARGUMENTS_JOIN, "join", NULL, "LINK_OR_ID", "take part in a meeting until a signal or the given time",
-	  COMMON | BIT(OPTION_AUDIO) | BIT(OPTION_VIDEO) | BIT(OPTION_RECORD) | BIT(OPTION_DURATION) | BIT(OPTION_TRANSPORT) |
-		  BIT(OPTION_NAME) | BIT(OPTION_JSON), 0 },
+	  COMMON | BIT(OPTION_AUDIO) | BIT(OPTION_VIDEO) | BIT(OPTION_RECORD) | BIT(OPTION_AUDIO_ONLY) |
+		  BIT(OPTION_DURATION) | BIT(OPTION_TRANSPORT) | BIT(OPTION_NAME) | BIT(OPTION_JSON), 0 },
 };
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
 
@@ -142,6 +143,9 @@ static enum err set_option(struct arguments *out, enum option_id option, const c
 		break;
 	case OPTION_RECORD:
 		out->record_path = value;
+		break;
+	case OPTION_AUDIO_ONLY:
+		out->is_audio_only = true;
 		break;
 	case OPTION_DURATION:
 		if (text_u64_parse(value, 1, DURATION_MAX_S, &out->duration_s) != ERR_OK)

@@ -29,6 +29,7 @@ struct arguments {
 	const char *audio_path, *video_path, *record_path, *name; // NULL: none
 	uint64_t duration_s; // 0: until a signal
 	enum engine_transport transport;
+	bool is_audio_only;
 	bool is_json;
 };
 

@@ -129,7 +129,8 @@ static void *open_session(void *argument)
 	const struct arguments *arguments = join->arguments;
 	const struct engine_join_options options = { .meeting = arguments->link, .name = arguments->name,
 						     .audio_path = arguments->audio_path, .video_path = arguments->video_path,
-						     .record_path = arguments->record_path, .transport = arguments->transport };
+						     .record_path = arguments->record_path, .transport = arguments->transport,
+						     .is_audio_only = arguments->is_audio_only };
 	join->open_result = engine_open(arguments->home, &join->engine, join->problem);
 	if (!join->open_result)
 		join->open_result = engine_join(join->engine, &options, &join->session, join->problem);

@@ -138,6 +138,7 @@ static void add_session(yyjson_mut_doc *document, yyjson_mut_val *root, const st
 	(void)yyjson_mut_obj_add_real(document, root, "first_frame_ms", statistics->first_frame_ms);
 	(void)yyjson_mut_obj_add_uint(document, root, "packets_sent", statistics->packets_sent);
 	(void)yyjson_mut_obj_add_uint(document, root, "bytes_sent", statistics->bytes_sent);
+	(void)yyjson_mut_obj_add_uint(document, root, "packets_in_trains", statistics->packets_in_trains);
 	(void)yyjson_mut_obj_add_uint(document, root, "packets_received", statistics->packets_received);
 	(void)yyjson_mut_obj_add_uint(document, root, "bytes_received", statistics->bytes_received);
 	(void)yyjson_mut_obj_add_uint(document, root, "decrypt_failures", statistics->counters.value[COUNTER_decrypt_failed]);

@@ -67,6 +67,7 @@ struct engine_join_options {
 	const char *video_path;
 	const char *record_path;
 	enum engine_transport transport;
+	bool is_audio_only; // wants no pictures of others
 };
 // Checks link, home and files at once; all that needs the network happens behind the session's events.
 enum err engine_join(struct engine *engine, const struct engine_join_options *options, struct engine_session **out,
@@ -108,6 +109,9 @@ struct engine_event {
 int engine_session_descriptor(const struct engine_session *session);
 // False when no event waits.
 bool engine_session_next(struct engine_session *session, struct engine_event *out);
+// A stream of a participant, who may be yet to come, is wanted or wanted no more; it lasts as long as the session. All are
+// wanted at first, but for pictures with is_audio_only. ERR_LIMIT: no stream number (PACKET_STREAM_AUDIO, …); ERR_FULL.
+enum err engine_session_subscribe(struct engine_session *session, const struct id *participant, uint8_t stream, bool is_wanted) CHECK_RESULT;
 // Ask to leave; ENGINE_EVENT_ENDED follows.
 void engine_session_leave(struct engine_session *session);
 // Leaves if it has not, waits for the threads, closes recordings.
@@ -124,6 +128,7 @@ struct engine_statistics {
 	double round_trip_ms; // control connection, last; 0: unknown
 	double first_frame_ms; // from the ticket to the first decoded frame; 0: none yet
 	uint64_t packets_sent, bytes_sent;
+	uint64_t packets_in_trains; // of those sent: left together with others, by one system call
 	uint64_t packets_received, bytes_received; // media datagrams, before opening
 	struct session_counters counters;
 	size_t stream_count;

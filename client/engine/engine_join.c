@@ -143,6 +143,11 @@ static void on_packet(void *context, uint8_t stream, const struct packet_rtp *rt
 	packet_queue_push_media(context, stream, rtp, payload, size);
 }
 
+static void on_burst(void *context)
+{
+	packet_queue_wake(context);
+}
+
 static void on_key_frame_needed(void *context, uint32_t ssrc)
 {
 	packet_queue_push_key_frame(context, ssrc);
@@ -157,7 +162,7 @@ static enum err open_media(struct join *join, const struct engine_join_options *
 {
 	const struct media_options media = { .audio_path = options->audio_path, .video_path = options->video_path,
 					     .record_path = options->record_path, .audio_bitrate = AUDIO_BITRATE,
-					     .video_bitrate = VIDEO_BITRATE, .on_packet = on_packet,
+					     .video_bitrate = VIDEO_BITRATE, .on_packet = on_packet, .on_burst = on_burst,
 					     .on_key_frame_needed = on_key_frame_needed, .on_missing = on_missing,
 					     .context = join->queue };
 	return media_new(&media, &join->media, problem);
@@ -197,6 +202,7 @@ static enum err start_session(struct join *join, const struct engine_join_option
 	if (!session)
 		return ERR_NOMEM;
 	*session = (struct session_options){ .fetch = fetch, .context = join, .release = release, .transport = options->transport,
+					     .is_audio_only = options->is_audio_only,
 					     .relay_pins = join->identity.relay_pins, .queue = join->queue, .media = media_operations };
 	session->media.media = join->media;
 	memcpy(session->secret, join->entry.secret, sizeof(session->secret));
@@ -257,6 +263,11 @@ int engine_session_descriptor(const struct engine_session *session)
 bool engine_session_next(struct engine_session *session, struct engine_event *out)
 {
 	return session_next(session, out);
+}
+
+enum err engine_session_subscribe(struct engine_session *session, const struct id *participant, uint8_t stream, bool is_wanted)
+{
+	return session_subscribe(session, participant, stream, is_wanted);
 }
 
 void engine_session_leave(struct engine_session *session)

@@ -92,7 +92,7 @@ void packet_queue_push_media(struct packet_queue *queue, uint8_t stream, const s
 	item->rtp = *rtp;
 	item->size = size;
 	memcpy(item->payload, payload, size);
-	end_push(queue);
+	pthread_mutex_unlock(&queue->lock);
 }
 
 void packet_queue_push_key_frame(struct packet_queue *queue, uint32_t ssrc)

@@ -34,11 +34,11 @@ struct packet_queue;
 
 enum err packet_queue_new(struct packet_queue **out) CHECK_RESULT;
 void packet_queue_free(struct packet_queue *queue);
-int packet_queue_descriptor(const struct packet_queue *queue); // readable after a push or a wake
+int packet_queue_descriptor(const struct packet_queue *queue); // readable after a wake, and a push of anything but media
 void packet_queue_wake(struct packet_queue *queue);
 void packet_queue_settle(struct packet_queue *queue); // makes the descriptor unreadable; call before popping
 
-// What does not fit is dropped and counted.
+// What does not fit is dropped and counted. Media is seen by who waits after packet_queue_wake: a burst is pushed whole.
 void packet_queue_push_media(struct packet_queue *queue, uint8_t stream, const struct packet_rtp *rtp,
 			     const uint8_t *payload, size_t size);
 void packet_queue_push_key_frame(struct packet_queue *queue, uint32_t ssrc);

@@ -28,6 +28,8 @@ struct roster_entry *roster_set(struct roster *roster, uint32_t index, const str
 		entry = &roster->entries[roster->count++];
 		*entry = (struct roster_entry){ .member.participant = *participant, .since_ms = now_ms };
 	}
+	if (entry->member.index != index || entry->is_stale)
+		entry->refused = 0; // the relay knows nothing of it
 	entry->member.index = index;
 	entry->is_stale = false;
 	return entry;

@@ -4,13 +4,15 @@
 
 #include "client/engine/engine.h"
 
-enum { ROSTER_MAX = 512 };
+enum { ROSTER_MAX = 512, ROSTER_STREAMS = 16 };
 
 struct roster_entry {
 	struct engine_member member;
 	uint64_t since_ms; // came, or last connection lost
 	bool is_told;      // the caller knows
 	bool is_stale;     // was here before the connection broke, not confirmed since
+	// By stream number: which are pictures, by its catalogue; which the relay was told on this connection not to send.
+	uint16_t pictures, refused;
 };
 
 struct roster {

@@ -190,6 +190,8 @@ static void loop(struct engine_session *session)
 		session_connect_step(session);
 		if (session->phase == SESSION_JOINED)
 			session_media_tick(session);
+		if (session->phase == SESSION_JOINED && atomic_exchange(&session->is_subscription_due, false))
+			session_control_subscribe(session);
 		check_roster(session);
 		if (session->now_ms >= session->next_stats_ms)
 			publish(session);
@@ -243,6 +245,7 @@ enum err session_start(const struct session_options *options, struct engine_sess
 	session->start_ms = monotonic_ms();
 	dial_init(&session->dial, &(struct resolve_answer){ 0 }); // nothing to close
 	session->options = *options;
+	session->subscriptions.is_audio_only = options->is_audio_only;
 	secret_wipe(session->options.secret, sizeof(session->options.secret));
 	secret_wipe(session->options.device_key, sizeof(session->options.device_key));
 	session->secrets = secret_alloc(sizeof(*session->secrets));
@@ -274,6 +277,18 @@ void session_leave(struct engine_session *session)
 {
 	atomic_store(&session->is_leaving, true);
 	packet_queue_wake(session->options.queue);
+}
+
+enum err session_subscribe(struct engine_session *session, const struct id *participant, uint8_t stream, bool is_wanted)
+{
+	pthread_mutex_lock(&session->lock);
+	enum err err = subscriptions_wish(&session->subscriptions, participant, stream, is_wanted);
+	pthread_mutex_unlock(&session->lock);
+	if (err)
+		return err;
+	atomic_store(&session->is_subscription_due, true);
+	packet_queue_wake(session->options.queue);
+	return ERR_OK;
 }
 
 void session_statistics(struct engine_session *session, struct engine_statistics *out)

@@ -44,6 +44,7 @@ struct session_options {
 	struct token_pins relay_pins;
 	char name[ANNOUNCEMENT_NAME_MAX + 1];
 	enum engine_transport transport;
+	bool is_audio_only;                                // wants no pictures of others
 	struct control_streams streams;                    // what this member sends
 	struct session_media media;                        // taken over by session_start if that succeeds
 	struct packet_queue *queue;                        // what the media threads push into; borrowed
@@ -58,6 +59,8 @@ enum err session_start(const struct session_options *options, struct engine_sess
 int session_descriptor(const struct engine_session *session);
 bool session_next(struct engine_session *session, struct engine_event *out);
 void session_leave(struct engine_session *session);
+// From any thread; see engine_session_subscribe.
+enum err session_subscribe(struct engine_session *session, const struct id *participant, uint8_t stream, bool is_wanted) CHECK_RESULT;
 void session_statistics(struct engine_session *session, struct engine_statistics *out);
 void session_free(struct engine_session *session);
 

@@ -188,6 +188,7 @@ static void on_member(struct engine_session *session, const struct control_membe
 		session_count(session, COUNTER_member_limit);
 		return;
 	}
+	atomic_store(&session->is_subscription_due, true);
 	if (message->announcement_size == 0)
 		return; // its announcement is on its way; check_roster() tells of it if not
 	if (open_announcement(session, message, &announcement))
@@ -205,6 +206,36 @@ static void on_gone(struct engine_session *session, const struct control_gone *m
 		remove_member(session, entry);
 	else
 		session_count(session, COUNTER_message_unexpected); // it is elsewhere by now
+}
+
+// The media engine learns of streams by their packets; which of them are pictures matters to who wants none.
+static void on_streams(struct engine_session *session, const struct control_streams_of *message)
+{
+	struct roster_entry *entry = roster_at(&session->roster, message->index);
+	if (!entry) {
+		session_count(session, COUNTER_message_unexpected);
+		return;
+	}
+	entry->pictures = 0;
+	for (size_t i = 0; i < message->streams.count; i++) {
+		const struct control_stream *stream = &message->streams.stream[i];
+		if (stream->kind != CONTROL_AUDIO && stream->stream < ROSTER_STREAMS)
+			entry->pictures |= (uint16_t)(1u << stream->stream);
+	}
+	atomic_store(&session->is_subscription_due, true);
+}
+
+void session_control_subscribe(struct engine_session *session)
+{
+	struct control_message message = { .type = CONTROL_SUBSCRIBE };
+	for (;;) {
+		pthread_mutex_lock(&session->lock);
+		bool has_news = subscriptions_next(&session->subscriptions, &session->roster, &message.subscribe);
+		pthread_mutex_unlock(&session->lock);
+		if (!has_news)
+			return;
+		session_control_send(session, &message);
+	}
 }
 
 static enum err on_end(struct engine_session *session, enum control_end reason)
@@ -249,7 +280,8 @@ static enum err on_message(struct engine_session *session, const struct control_
 		if (message->ping <= session_now_us())
 			session->stats.round_trip_ms = (double)(session_now_us() - message->ping) / 1000;
 		break;
-	case CONTROL_STREAMS_OF: // everyone is received; the media engine learns of streams by their packets
+	case CONTROL_STREAMS_OF:
+		on_streams(session, &message->streams_of);
 		break;
 	default:
 		session_count(session, COUNTER_message_unexpected);

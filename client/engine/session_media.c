@@ -51,32 +51,60 @@ static enum hop_path feedback_path(const struct engine_session *session)
 	return path_for_media(&session->path, &path) ? path : HOP_PATH_TLS;
 }
 
-// A packet whose SRTP part is in place, under the next counter of the path.
-static void send_media(struct engine_session *session, enum hop_path path, uint8_t stream, uint8_t *bytes, size_t size)
+// Puts the hop header in front of a packet whose SRTP part is in place, under the next counter of the path.
+static void stamp(struct engine_session *session, enum hop_path path, uint8_t *bytes, size_t size)
 {
 	struct hop *hop = &session->hop[path];
 	packet_stamp(hop->tag_key_out, hop->handle, ++hop->counter, bytes, size);
 	session->stats.packets_sent++;
 	session->stats.bytes_sent += size;
+}
+
+static void send_media(struct engine_session *session, enum hop_path path, uint8_t stream, uint8_t *bytes, size_t size)
+{
+	stamp(session, path, bytes, size);
 	if (path == HOP_PATH_UDP)
 		send_udp(session, bytes, size);
 	else
 		send_tls(session, stream == PACKET_STREAM_AUDIO ? LINK_CONGESTED_BYTES : LINK_PICTURES_BYTES, bytes, size);
 }
 
+static void send_train(struct engine_session *session)
+{
+	struct train *train = &session->train;
+	if (train->count == 0)
+		return;
+	size_t refused = train->count;
+	uint64_t before = session->datagram ? datagram_trains(session->datagram) : 0;
+	if (session->datagram) {
+		refused = datagram_send_train(session->datagram, train->bytes, train->size, train->segment_bytes);
+		if (datagram_trains(session->datagram) != before)
+			session->stats.packets_in_trains += train->count;
+	}
+	session_counters_add(&session->stats.counters, COUNTER_udp_refused, refused);
+	train_clear(train);
+}
+
 static void seal_and_send(struct engine_session *session, const struct packet_queue_item *item)
 {
-	uint8_t bytes[PACKET_MAX_BYTES];
+	struct train *train = &session->train;
 	enum hop_path path;
-	size_t size;
+	size_t size = item->size + PACKET_MAX_BYTES - PACKET_MEDIA_PAYLOAD_MAX; // what it will have when it is sealed
 	if (session->phase != SESSION_JOINED || !path_for_media(&session->path, &path)) {
 		session_count(session, COUNTER_no_path);
 		return;
 	}
-	if (media_crypt_send_seal(session->send, item->stream, &item->rtp, item->payload, item->size, session->now_ms, bytes, &size) != ERR_OK)
+	if (path != HOP_PATH_UDP || !train_takes(train, item->stream, item->rtp.timestamp, size))
+		send_train(session);
+	uint8_t *bytes = train_end(train);
+	if (media_crypt_send_seal(session->send, item->stream, &item->rtp, item->payload, item->size, session->now_ms, bytes, &size) != ERR_OK) {
 		session_count(session, COUNTER_protect_failed);
-	else
+	} else if (path == HOP_PATH_UDP) {
+		stamp(session, path, bytes, size);
+		train_add(train, item->stream, item->rtp.timestamp, size);
+	} else {
 		send_media(session, path, item->stream, bytes, size);
+	}
 	if (session->again_budget < AGAIN_MAX)
 		session->again_budget++;
 }
@@ -119,6 +147,7 @@ void session_media_drain(struct engine_session *session)
 		else
 			ask_missing(session, &item);
 	}
+	send_train(session);
 	if (left < 0)
 		packet_queue_wake(session->options.queue);
 }

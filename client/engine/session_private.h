@@ -1,5 +1,5 @@
-// State shared by the files of the session. All of it but `lock`, `snapshot`, `events`, `queue` and `is_leaving`
-// belongs to the session thread. SPDX-License-Identifier: Apache-2.0
+// State shared by the files of the session. All of it but `lock`, what is under it, `events`, `queue` and the atomic
+// flags belongs to the session thread. SPDX-License-Identifier: Apache-2.0
 #ifndef CLIENT_ENGINE_SESSION_PRIVATE_H
 #define CLIENT_ENGINE_SESSION_PRIVATE_H
 
@@ -11,11 +11,13 @@
 #include "client/engine/event_queue.h"
 #include "client/engine/roster.h"
 #include "client/engine/session.h"
+#include "client/engine/subscriptions.h"
 #include "client/engine/transport/datagram.h"
 #include "client/engine/transport/dial.h"
 #include "client/engine/transport/link.h"
 #include "client/engine/transport/path.h"
 #include "client/engine/transport/resolve.h"
+#include "client/engine/transport/train.h"
 
 #include <pthread.h>
 
@@ -44,7 +46,9 @@ struct engine_session {
 	pthread_t thread;
 	atomic_bool is_leaving;
 	pthread_mutex_t lock;
-	struct engine_statistics snapshot; // under lock
+	struct engine_statistics snapshot;  // under lock
+	struct subscriptions subscriptions; // under lock
+	atomic_bool is_subscription_due;    // these, or who is here, have changed
 
 	uint64_t start_ms;     // monotonic, of engine_join
 	uint64_t now_ms;       // monotonic, of this turn of the loop
@@ -67,6 +71,7 @@ struct engine_session {
 	uint64_t own_key_frame_ms[PACKET_STREAMS]; // asked of us
 	uint32_t again_budget; // packets that may be sent again
 	bool is_from_udp; // what is being opened
+	struct train train; // being gathered
 
 	// Of one connection.
 	enum session_phase phase;
@@ -104,6 +109,7 @@ void session_control_join(struct engine_session *session);
 // A frame of the control connection. Anything but ERR_OK ends the connection.
 enum err session_control_frame(void *context, uint8_t *body, size_t size);
 void session_control_send(struct engine_session *session, const struct control_message *message);
+void session_control_subscribe(struct engine_session *session); // tells the relay what has changed
 
 // session_media.c: packets
 void session_media_tick(struct engine_session *session);

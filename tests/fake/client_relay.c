@@ -6,6 +6,7 @@
 #include "tests/fake/client_certificate.h"
 
 #include <arpa/inet.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TURN_MS = 5, DEVICES = 8, CHUNK = 16384 };
+enum { TURN_MS = 5, DEVICES = 8, CHUNK = 16384, UNWANTED_MAX = 16 };
 
 struct device {
 	struct id participant;
@@ -34,6 +35,9 @@ struct client {
 	uint8_t cookie[HOP_COOKIE_BYTES];
 	uint8_t announcement[CONTROL_ANNOUNCE_MAX];
 	size_t announcement_size;
+	struct control_streams streams;
+	uint32_t unwanted[UNWANTED_MAX];
+	size_t unwanted_count;
 	size_t frame_size;
 	uint8_t frame[2 + CONTROL_FRAME_MAX];
 };
@@ -167,6 +171,12 @@ static void tell_member(struct client *to, const struct client *about)
 	send_message(to, &member);
 }
 
+static void tell_streams(struct client *to, const struct client *about)
+{
+	const struct control_message streams = { .type = CONTROL_STREAMS_OF, .streams_of = { about->index, about->streams } };
+	send_message(to, &streams);
+}
+
 static void on_join(struct client_relay *relay, struct client *client, const struct control_join *join)
 {
 	struct control_message answer = { .type = CONTROL_END, .end = (uint8_t)atomic_load(&relay->knobs.refuses_with) };
@@ -201,6 +211,7 @@ static void on_join(struct client_relay *relay, struct client *client, const str
 		if (other == client || other->fd < 0 || !other->is_joined)
 			continue;
 		tell_member(client, other);
+		tell_streams(client, other);
 		tell_member(other, client);
 	}
 }
@@ -214,6 +225,41 @@ static void on_announce(struct client_relay *relay, struct client *client, const
 		struct client *other = &relay->clients[i];
 		if (other != client && other->fd >= 0 && other->is_joined)
 			tell_member(other, client);
+	}
+}
+
+static void on_streams(struct client_relay *relay, struct client *client, const struct control_streams *streams)
+{
+	relay->figures.streams++;
+	client->streams = *streams;
+	for (size_t i = 0; i < CLIENT_RELAY_CLIENTS; i++) {
+		struct client *other = &relay->clients[i];
+		if (other != client && other->fd >= 0 && other->is_joined)
+			tell_streams(other, client);
+	}
+}
+
+static bool wants(const struct client *client, uint32_t ssrc)
+{
+	for (size_t i = 0; i < client->unwanted_count; i++) {
+		if (client->unwanted[i] == ssrc)
+			return false;
+	}
+	return true;
+}
+
+static void on_subscribe(struct client_relay *relay, struct client *client, const struct control_subscribe *subscribe)
+{
+	for (size_t i = 0; i < subscribe->count; i++) {
+		uint32_t ssrc = subscribe->subscription[i].ssrc;
+		size_t at = 0;
+		while (at < client->unwanted_count && client->unwanted[at] != ssrc)
+			at++;
+		if (!subscribe->subscription[i].is_wanted && at == client->unwanted_count && at < UNWANTED_MAX)
+			client->unwanted[client->unwanted_count++] = ssrc;
+		else if (subscribe->subscription[i].is_wanted && at < client->unwanted_count)
+			client->unwanted[at] = client->unwanted[--client->unwanted_count];
+		relay->figures.subscriptions++;
 	}
 }
 
@@ -241,7 +287,10 @@ static void on_message(struct client_relay *relay, struct client *client, const 
 		on_announce(relay, client, &message.announce);
 		break;
 	case CONTROL_STREAMS:
-		relay->figures.streams++;
+		on_streams(relay, client, &message.streams);
+		break;
+	case CONTROL_SUBSCRIBE:
+		on_subscribe(relay, client, &message.subscribe);
 		break;
 	case CONTROL_PATH:
 		on_path(relay, client, message.path);
@@ -287,7 +336,7 @@ static void on_media(struct client_relay *relay, struct client *client, enum hop
 	}
 	for (size_t i = 0; i < CLIENT_RELAY_CLIENTS; i++) {
 		struct client *other = &relay->clients[i];
-		if (other != client && other->fd >= 0 && other->is_joined)
+		if (other != client && other->fd >= 0 && other->is_joined && wants(other, rtp.ssrc))
 			send_media(relay, other, bytes, size);
 	}
 }
@@ -411,24 +460,60 @@ static void accept_client(struct client_relay *relay)
 		close(fd);
 }
 
+static void on_datagram(struct client_relay *relay, uint8_t *bytes, size_t size, const struct sockaddr_in *from)
+{
+	struct packet_header header;
+	if (atomic_load(&relay->knobs.drops_udp) || packet_parse(bytes, size, &header) != ERR_OK)
+		return;
+	for (size_t i = 0; i < CLIENT_RELAY_CLIENTS; i++) {
+		struct client *client = &relay->clients[i];
+		if (client->fd >= 0 && client->is_joined &&
+		    packet_handle_index(client->hop[HOP_PATH_UDP].handle) == packet_handle_index(header.handle))
+			on_packet(relay, client, HOP_PATH_UDP, bytes, size, from);
+	}
+}
+
+static void note_train(struct client_relay *relay, const uint8_t *bytes, size_t size, size_t segment_bytes)
+{
+	struct packet_rtp first, rtp;
+	bool is_mixed = packet_rtp_parse(bytes, segment_bytes, &first) != ERR_OK || packet_ssrc_stream(first.ssrc) == PACKET_STREAM_AUDIO;
+	for (size_t at = 0; at < size; at += segment_bytes) {
+		size_t segment = size - at < segment_bytes ? size - at : segment_bytes;
+		is_mixed = is_mixed || packet_rtp_parse(bytes + at, segment, &rtp) != ERR_OK || rtp.ssrc != first.ssrc ||
+			   rtp.timestamp != first.timestamp;
+		relay->figures.train_packets++;
+	}
+	relay->figures.trains++;
+	relay->figures.mixed_trains += is_mixed;
+}
+
+static size_t segment_size(struct msghdr *message, size_t size)
+{
+	int segment_bytes = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO)
+			memcpy(&segment_bytes, CMSG_DATA(c), sizeof(segment_bytes));
+	}
+	return segment_bytes > 0 ? (size_t)segment_bytes : size;
+}
+
 static void receive_udp(struct client_relay *relay)
 {
-	uint8_t bytes[2048];
+	static uint8_t bytes[UINT16_MAX]; // a train may come whole
 	struct sockaddr_in from = { 0 };
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))];
 	for (;;) {
-		socklen_t from_size = sizeof(from);
-		ssize_t n = recvfrom(relay->udp, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &from_size);
+		struct iovec vector = { bytes, sizeof(bytes) };
+		struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &vector, .msg_iovlen = 1,
+					  .msg_control = control, .msg_controllen = sizeof(control) };
+		ssize_t n = recvmsg(relay->udp, &message, 0);
 		if (n <= 0)
 			return;
-		struct packet_header header;
-		if (atomic_load(&relay->knobs.drops_udp) || packet_parse(bytes, (size_t)n, &header) != ERR_OK)
-			continue;
-		for (size_t i = 0; i < CLIENT_RELAY_CLIENTS; i++) {
-			struct client *client = &relay->clients[i];
-			if (client->fd >= 0 && client->is_joined &&
-			    packet_handle_index(client->hop[HOP_PATH_UDP].handle) == packet_handle_index(header.handle))
-				on_packet(relay, client, HOP_PATH_UDP, bytes, (size_t)n, &from);
-		}
+		size_t size = (size_t)n, segment_bytes = segment_size(&message, size);
+		if (segment_bytes < size)
+			note_train(relay, bytes, size, segment_bytes);
+		for (size_t at = 0; at < size; at += segment_bytes)
+			on_datagram(relay, bytes + at, size - at < segment_bytes ? size - at : segment_bytes, &from);
 	}
 }
 
@@ -467,6 +552,8 @@ struct client_relay *client_relay_start(const char *directory)
 	relay->listener = open_socket(SOCK_STREAM, &relay->port);
 	relay->udp = open_socket(SOCK_DGRAM, &relay->udp_port);
 	relay->next_index = 1;
+	int on = 1;
+	(void)setsockopt(relay->udp, SOL_UDP, UDP_GRO, &on, sizeof(on)); // trains come as they were sent
 	secret_random(relay->incarnation.bytes, sizeof(relay->incarnation.bytes));
 	pthread_mutex_init(&relay->lock, NULL);
 	if (srtp_box_library_init() != ERR_OK || tls_context_new(&tls, &relay->tls) != ERR_OK || relay->listener < 0 || relay->udp < 0 ||

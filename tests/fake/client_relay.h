@@ -28,6 +28,9 @@ struct client_relay_knobs {
 struct client_relay_figures {
 	atomic_int joins, joins_again, bad_proofs, announcements, streams, leaves, media_udp, media_tls, resent, pings, keepalives;
 	atomic_int bad_tags;
+	atomic_int trains, train_packets; // several datagrams that came as one (UDP GSO)
+	atomic_int mixed_trains;          // of them of several streams or pictures, or with sound: never
+	atomic_int subscriptions;         // in SUBSCRIBE messages
 	atomic_uint next_sequence[16]; // per stream number: one beyond the highest that came
 };
 

@@ -37,11 +37,12 @@ static void test_right_use(void **state)
 {
 	(void)state;
 	struct outcome out;
-	parse(&out, "tcc-cli join LINK --audio a.wav --video none --record dir --duration 20 --transport tls --name Ada --json --home h", "");
+	parse(&out, "tcc-cli join LINK --audio a.wav --video none --record dir --audio-only --duration 20 --transport tls --name Ada --json --home h", "");
 	assert_int_equal(out.err, ERR_OK);
 	assert_int_equal(out.arguments.command, ARGUMENTS_JOIN);
 	assert_string_equal(out.arguments.link, "LINK");
 	assert_string_equal(out.arguments.audio_path, "a.wav");
+	assert_true(out.arguments.is_audio_only);
 	assert_null(out.arguments.video_path);
 	assert_string_equal(out.arguments.record_path, "dir");
 	assert_string_equal(out.arguments.home, "h");

@@ -106,6 +106,35 @@ static bool take(struct link *l, struct video_frame *frame)
 	return video_assembler_take(l->assembler, frame);
 }
 
+// All packets of a picture but its last are of one size, whatever stands in their descriptors, so they can leave as one.
+static void packets_of_equal_size(void **state)
+{
+	(void)state;
+	struct link *l = link_new();
+	for (size_t size = 1; size < sizeof l->source; size += size < 5000 ? 1 : 397) {
+		for (int is_key = 0; is_key < 2; is_key++) {
+			size_t taken = 0;
+			l->count = 0;
+			add_picture(l, size, 0, is_key);
+			assert_true(l->count > 0 && l->count <= size / 1100 + 1);
+			for (size_t i = 0; i < l->count; i++) {
+				struct vp9_payload descriptor;
+				size_t head;
+				assert_int_equal(vp9_payload_parse(l->payload[i], l->size[i], &descriptor, &head), ERR_OK);
+				assert_int_equal(descriptor.is_start, i == 0);
+				assert_int_equal(descriptor.is_end, i + 1 == l->count);
+				assert_int_equal(descriptor.width, i == 0 && is_key ? 640 : 0);
+				assert_memory_equal(l->payload[i] + head, l->source + taken, l->size[i] - head);
+				taken += l->size[i] - head;
+				assert_true(l->size[i] <= PACKET_MEDIA_PAYLOAD_MAX);
+				assert_true(i + 1 < l->count ? l->size[i] == l->size[0] : l->size[i] <= l->size[0]);
+			}
+			assert_int_equal(taken, size);
+		}
+	}
+	link_free(l);
+}
+
 static void pictures_in_any_order(void **state)
 {
 	(void)state;
@@ -278,7 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(descriptor_round_trip),
 		cmocka_unit_test(descriptor_refused),
-		cmocka_unit_test(pictures_in_any_order),
+		cmocka_unit_test(packets_of_equal_size), cmocka_unit_test(pictures_in_any_order),
 		cmocka_unit_test(key_frame_after_loss),
 		cmocka_unit_test(pictures_hostile),
 		cmocka_unit_test(vp9_headers),

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/secret.h"
 #include "client/engine/session.h"
+#include "client/engine/subscriptions.h"
+#include "client/engine/transport/datagram.h"
 #include "tests/fake/client_media.h"
 #include "tests/fake/client_relay.h"
 
@@ -148,6 +150,7 @@ static void say(struct member *member, uint32_t value)
 	const struct packet_rtp rtp = { .payload_type = PACKET_PT_OPUS };
 	const uint8_t payload[] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value, 0xaa };
 	packet_queue_push_media(member->queue, PACKET_STREAM_AUDIO, &rtp, payload, sizeof(payload));
+	packet_queue_wake(member->queue);
 }
 
 static uint64_t counted(struct member *member, enum counter counter)
@@ -245,6 +248,7 @@ static void test_sound_has_room_when_tls_is_stuck(void **state)
 	client_relay_knobs(relay)->reads_nothing = true;
 	for (int i = 0; i < PICTURES; i++)
 		packet_queue_push_media(a.queue, PACKET_STREAM_VIDEO, &rtp, picture, sizeof(picture));
+	packet_queue_wake(a.queue);
 	WAIT(&a, &a, counted(&a, COUNTER_tls_congested) > 0);
 	uint64_t dropped = counted(&a, COUNTER_tls_congested);
 	for (uint32_t i = 0; i < WORDS; i++)
@@ -344,6 +348,115 @@ static void test_reconnect(void **state)
 	finish(&a);
 	finish(&b);
 	assert_int_equal(a.ended.result, ERR_OK);
+}
+
+static void show(struct member *member, uint32_t timestamp, size_t packets, size_t last_bytes)
+{
+	static const uint8_t payload[500];
+	const struct packet_rtp rtp = { .payload_type = PACKET_PT_VP9, .timestamp = timestamp };
+	for (size_t i = 1; i <= packets; i++)
+		packet_queue_push_media(member->queue, PACKET_STREAM_VIDEO, &rtp, payload, i == packets ? last_bytes : sizeof(payload));
+}
+
+// What is ready together leaves together: a picture's packets, never two pictures, never sound.
+static void test_pictures_leave_as_trains(void **state)
+{
+	(void)state;
+	struct member a, b;
+	struct client_relay_figures *figures = client_relay_figures(relay);
+	join_two(&a, &b);
+	WAIT(&a, &b, a.is_udp && b.is_udp);
+	show(&a, 3600, 4, 300);
+	show(&a, 7200, 3, 500);
+	say(&a, 1); // wakes
+	WAIT(&a, &b, b.media.received == 8);
+	assert_int_equal(figures->trains, 2);
+	assert_int_equal(figures->train_packets, 7);
+	show(&a, 10800, 2 * DATAGRAM_TRAIN_MAX + 1, 100); // more than a train holds
+	say(&a, 1);
+	WAIT(&a, &b, b.media.received == 8 + 2 * DATAGRAM_TRAIN_MAX + 2);
+	assert_int_equal(figures->trains, 4);
+	assert_int_equal(figures->train_packets, 7 + 2 * DATAGRAM_TRAIN_MAX);
+	show(&a, 14400, 1, 200);
+	show(&a, 14400, 1, 201); // larger than the first: a train of its own
+	for (uint32_t i = 0; i < 9; i++)
+		say(&a, 1);
+	WAIT(&a, &b, b.media.received == 8 + 2 * DATAGRAM_TRAIN_MAX + 2 + 11);
+	assert_int_equal(figures->trains, 4);
+	assert_int_equal(figures->mixed_trains, 0);
+	assert_int_equal(figures->bad_tags, 0);
+	finish(&a);
+	assert_int_equal(figures->media_udp, b.media.received);
+	finish(&b);
+}
+
+static void test_who_wants_no_pictures_gets_none(void **state)
+{
+	(void)state;
+	struct member a, b;
+	struct client_relay_figures *figures = client_relay_figures(relay);
+	prepare(&a, 1);
+	prepare(&b, 2);
+	a.options.streams = (struct control_streams){ 2, { { PACKET_STREAM_AUDIO, CONTROL_AUDIO, 0, 0, 1 }, { PACKET_STREAM_VIDEO, CONTROL_VIDEO, 0, 0, 1 } } };
+	b.options.is_audio_only = true;
+	start(&a);
+	start(&b);
+	for (int round = 1; round <= 2; round++) { // the second one after a reconnect
+		WAIT(&a, &b, a.members >= round && b.members >= round && figures->subscriptions == round);
+		WAIT(&a, &b, a.is_udp && b.is_udp);
+		show(&a, 3600, 3, 500);
+		say(&a, 1);
+		WAIT(&a, &b, b.media.received == round);
+		assert_int_equal(packet_ssrc_stream(b.media.last_ssrc), PACKET_STREAM_AUDIO);
+		if (round == 1)
+			client_relay_cut(relay);
+		WAIT(&a, &b, round == 2 || (a.joined == 2 && b.joined == 2));
+	}
+	// This one's are wanted after all; and then not even what it says.
+	assert_int_equal(session_subscribe(b.session, &a.grant.participant, PACKET_STREAM_VIDEO, true), ERR_OK);
+	WAIT(&a, &b, figures->subscriptions == 3);
+	show(&a, 3600, 3, 500);
+	say(&a, 1);
+	WAIT(&a, &b, b.media.received == 6);
+	assert_int_equal(session_subscribe(b.session, &a.grant.participant, PACKET_STREAM_AUDIO, false), ERR_OK);
+	WAIT(&a, &b, figures->subscriptions == 4);
+	say(&a, 1);
+	show(&a, 3600, 1, 500);
+	packet_queue_wake(a.queue);
+	WAIT(&a, &b, b.media.received == 7);
+	assert_int_equal(packet_ssrc_stream(b.media.last_ssrc), PACKET_STREAM_VIDEO);
+	assert_int_equal(session_subscribe(b.session, &a.grant.participant, PACKET_STREAM_AUDIO, false), ERR_OK);
+	assert_int_equal(session_subscribe(b.session, &a.grant.participant, 16, false), ERR_LIMIT);
+	usleep(100000);
+	assert_int_equal(figures->subscriptions, 4); // nothing new in that
+	finish(&a);
+	finish(&b);
+}
+
+// Wishes about those who are yet to come, as many as there may be; the relay hears of them when they come.
+static void test_wishes_are_remembered(void **state)
+{
+	(void)state;
+	struct member a;
+	struct client_relay_figures *figures = client_relay_figures(relay);
+	prepare(&a, 1);
+	start(&a);
+	WAIT(&a, &a, figures->streams == 1);
+	struct id others[SUBSCRIPTIONS_MAX + 1];
+	for (size_t i = 0; i <= SUBSCRIPTIONS_MAX; i++) {
+		others[i] = (struct id){ { 0xee, (uint8_t)(i >> 8), (uint8_t)i } };
+		assert_int_equal(session_subscribe(a.session, &others[i], PACKET_STREAM_VIDEO, false), i < SUBSCRIPTIONS_MAX ? ERR_OK : ERR_FULL);
+	}
+	assert_int_equal(session_subscribe(a.session, &others[0], PACKET_STREAM_VIDEO, true), ERR_OK);
+	assert_int_equal(session_subscribe(a.session, &others[SUBSCRIPTIONS_MAX], PACKET_STREAM_VIDEO, false), ERR_OK); // there is room again
+	for (uint32_t i = 0; i <= SUBSCRIPTIONS_MAX; i++) {
+		const struct control_message member = { .type = CONTROL_MEMBER, .member = { .index = 100 + i, .participant = others[i] } };
+		client_relay_send_message(relay, &member);
+	}
+	WAIT(&a, &a, figures->subscriptions == SUBSCRIPTIONS_MAX);
+	usleep(100000);
+	assert_int_equal(figures->subscriptions, SUBSCRIPTIONS_MAX);
+	finish(&a);
 }
 
 static void test_nack_is_answered_with_the_same_packet(void **state)
@@ -626,6 +739,7 @@ int main(void)
 		TEST(test_two_members_hear_each_other_over_udp), TEST(test_tls_only),
 		TEST(test_sound_has_room_when_tls_is_stuck), TEST(test_udp_only_waits_and_says_why_not),
 		TEST(test_fall_back_and_return), TEST(test_refused_udp_goes_on_over_tls), TEST(test_reconnect),
+		TEST(test_pictures_leave_as_trains), TEST(test_who_wants_no_pictures_gets_none), TEST(test_wishes_are_remembered),
 		TEST(test_nack_is_answered_with_the_same_packet), TEST(test_a_relay_that_asks_without_end),
 		TEST(test_a_moved_member_is_not_heard_from_where_it_was),
 		TEST(test_feedback_reaches_the_sender), TEST(test_ends), TEST(test_shutdown_brings_it_back), TEST(test_no_ticket),

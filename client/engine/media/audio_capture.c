@@ -71,6 +71,8 @@ static enum err send_frame(struct audio_capture *c, uint64_t number)
 		.has_voice = has_voice,
 	};
 	c->options->on_packet(c->options->context, PACKET_STREAM_AUDIO, &rtp, packet, size);
+	if (c->options->on_burst)
+		c->options->on_burst(c->options->context);
 	return ERR_OK;
 }
 

@@ -23,6 +23,8 @@ struct media_options {
 	// Called on the media threads; must not block and not call back into media. `rtp` has everything but the
 	// SSRC's participant part and the sequence number, which the caller fills in; `stream` is PACKET_STREAM_*.
 	void (*on_packet)(void *context, uint8_t stream, const struct packet_rtp *rtp, const uint8_t *payload, size_t size);
+	// The packets given since the last call are all that leave now. NULL: not of interest.
+	void (*on_burst)(void *context);
 	// A picture of `ssrc` cannot be decoded: ask its sender for a key frame (the caller limits the rate).
 	void (*on_key_frame_needed)(void *context, uint32_t ssrc);
 	// These sequence numbers of `ssrc` are missing and worth asking for.

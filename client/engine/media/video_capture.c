@@ -69,6 +69,12 @@ static uint64_t picture_time(const struct video_capture *c, uint64_t number, uin
 	return (uint64_t)((unsigned __int128)number * clock * format->rate_den / format->rate_num);
 }
 
+static void end_burst(const struct video_capture *c)
+{
+	if (c->options->on_burst)
+		c->options->on_burst(c->options->context);
+}
+
 static void send_packets(struct video_capture *c, uint64_t now_ns)
 {
 	struct packet_rtp rtp;
@@ -79,11 +85,14 @@ static void send_packets(struct video_capture *c, uint64_t now_ns)
 	if (gap > TRAIN_GAP_NS)
 		gap = TRAIN_GAP_NS;
 	while (vp9_packetizer_next(&c->packetizer, &rtp, payload, &size)) {
-		if (sent > 0 && sent % TRAIN_PACKETS == 0)
+		if (sent > 0 && sent % TRAIN_PACKETS == 0) {
+			end_burst(c);
 			timebase_sleep_until_ns(now_ns + sent / TRAIN_PACKETS * gap);
+		}
 		c->options->on_packet(c->options->context, PACKET_STREAM_VIDEO, &rtp, payload, size);
 		sent++;
 	}
+	end_burst(c);
 }
 
 static enum err send_picture(struct video_capture *c, uint64_t number)

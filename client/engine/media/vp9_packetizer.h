@@ -1,4 +1,4 @@
-// Cuts an encoded picture into RTP payloads of nearly equal size. SPDX-License-Identifier: Apache-2.0
+// Cuts an encoded picture into RTP payloads of equal size, the last one shorter: so they can leave as one train. SPDX-License-Identifier: Apache-2.0
 #ifndef CLIENT_ENGINE_MEDIA_VP9_PACKETIZER_H
 #define CLIENT_ENGINE_MEDIA_VP9_PACKETIZER_H
 
@@ -17,6 +17,7 @@ struct vp9_packetizer {
 	size_t size, offset;
 	uint32_t timestamp;
 	bool is_key;
+	size_t payload_bytes; // of each packet but the last
 	size_t packets_left;
 };
 

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,6 +17,8 @@ enum { BATCH = 32, BATCHES = 8, BUFFER_BYTES = PACKET_MAX_BYTES + 1, SOCKET_BUFF
 
 struct datagram {
 	int fd;
+	bool is_gso_refused;
+	uint64_t trains;
 	uint8_t bytes[BATCH][BUFFER_BYTES];
 	_Alignas(struct cmsghdr) uint8_t control[BATCH][CMSG_SPACE(sizeof(struct timespec))];
 };
@@ -76,6 +80,54 @@ enum err datagram_send(struct datagram *datagram, const uint8_t *bytes, size_t s
 			return ERR_AGAIN;
 	}
 	return ERR_IO;
+}
+
+static ssize_t send_segments(int fd, const uint8_t *bytes, size_t size, uint16_t segment_bytes)
+{
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(segment_bytes))] = { 0 };
+	struct iovec vector = { (void *)bytes, size };
+	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	c->cmsg_level = SOL_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(segment_bytes));
+	memcpy(CMSG_DATA(c), &segment_bytes, sizeof(segment_bytes));
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static bool send_whole(struct datagram *datagram, const uint8_t *bytes, size_t size, size_t segment_bytes)
+{
+	for (int attempt = 0; attempt < 2; attempt++) { // as in datagram_send
+		if (send_segments(datagram->fd, bytes, size, (uint16_t)segment_bytes) == (ssize_t)size) {
+			datagram->trains++;
+			return true;
+		}
+		// An older kernel, a device that cannot do checksums, IPsec, an MTU below our size: all that stays as it is.
+		if (errno == EIO || errno == EINVAL) {
+			datagram->is_gso_refused = true;
+			return false;
+		}
+	}
+	return false;
+}
+
+size_t datagram_send_train(struct datagram *datagram, const uint8_t *bytes, size_t size, size_t segment_bytes)
+{
+	size_t refused = 0;
+	if (size > segment_bytes && !datagram->is_gso_refused) {
+		if (send_whole(datagram, bytes, size, segment_bytes))
+			return 0;
+		if (!datagram->is_gso_refused) // no room, or nobody there: the same for each piece
+			return (size + segment_bytes - 1) / segment_bytes;
+	}
+	for (size_t at = 0; at < size; at += segment_bytes)
+		refused += datagram_send(datagram, bytes + at, size - at < segment_bytes ? size - at : segment_bytes) != ERR_OK;
+	return refused;
+}
+
+uint64_t datagram_trains(const struct datagram *datagram)
+{
+	return datagram->trains;
 }
 
 static uint64_t arrival(struct msghdr *message)
