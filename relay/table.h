@@ -1,9 +1,10 @@
 // The forwarding table's writer: senders, blocks, extents, histories; what is published and when it may be used again.
-// Control thread only, but for the readers' marks. Shapes: kernel-bpf/fanout.h.
+// Control thread only, but for the readers' marks. Shapes: kernel-bpf/fanout.h. The control thread may read the table too
+// without being a reader, if it keeps nothing of it across calls that change it.
 //
 // A change is published at once, by one store. What it replaced waits until the kernel's programs (an RCU grace period,
 // by an update of the map `grace`, on a thread of the table's own) and all media threads have let go of it; extents with
-// receivers in user space wait a second more, since marked packets may still be queued. SPDX-License-Identifier: Apache-2.0
+// receivers in user space wait a second more (of them only these), since marked packets may still be queued. SPDX-License-Identifier: Apache-2.0
 #ifndef RELAY_TABLE_H
 #define RELAY_TABLE_H
 
@@ -37,8 +38,11 @@ struct table_memory {
 
 // Sizes for so many participants and so much memory for histories.
 void table_sizes_for(uint64_t participants, uint64_t history_bytes, struct table_sizes *out);
+// What a map with memory takes, in whole pages; 0: the others.
+size_t table_memory_bytes(const struct table_sizes *sizes, enum loader_map map);
 // Plain shared memory, zeroed. Freed with table_memory_free, like the loader's.
 enum err table_memory_private(const struct table_sizes *sizes, struct table_memory *out) CHECK_RESULT;
+// Unmaps what is mapped, closes the descriptors.
 void table_memory_free(struct table_memory *memory);
 
 struct table;
@@ -52,7 +56,8 @@ struct table_memory *table_memory(struct table *table);
 
 enum { TABLE_READERS = 64 };
 struct table_reader;
-// NULL when there are too many. Call before the thread runs.
+// NULL when there are too many. Call on the control thread before the reader's thread runs; it is online from then on, and
+// nothing is used again until it says something. A thread that ends goes offline.
 struct table_reader *table_reader_new(struct table *table);
 // At the end of every batch: I hold nothing of the table. Before sleeping: offline; after: online.
 void table_reader_quiet(struct table_reader *reader);
@@ -67,8 +72,12 @@ struct table_sender {
 	const uint8_t *tag_key;  // PACKET_TAG_KEY_BYTES, client to relay
 	uint32_t ns_per_kib;     // rate limit, 0: none
 };
-// Fills the entry of the handle's index, whose window starts empty. The last thing written is the handle.
-void table_sender_open(struct table *table, const struct table_sender *sender);
+// An entry that was closed rests until all who may still look at it, and would use up counters of the next owner, have let
+// go of it: some ten milliseconds. Handles are best given out again in the order in which they came back.
+bool table_sender_may_open(struct table *table, uint32_t handle);
+// Fills the entry of the handle's index, whose window starts empty. The last thing written is the handle. ERR_AGAIN: it
+// rests, or is open; ERR_FULL: there is no such entry.
+enum err table_sender_open(struct table *table, const struct table_sender *sender);
 void table_sender_move(struct table *table, uint32_t handle, const uint8_t peer[static 16], uint16_t port_be);
 void table_sender_close(struct table *table, uint32_t handle); // gives back its histories
 
@@ -78,7 +87,8 @@ void table_sender_close(struct table *table, uint32_t handle); // gives back its
 enum err table_block_new(struct table *table, uint32_t *block) CHECK_RESULT;
 void table_block_free(struct table *table, uint32_t block); // no stream may lead to it any more
 // Who receives from now on: `records` in any order; sorted, stored in a fresh extent and published by one store.
-// `is_inside(record)` is record->device != 0 and family known. ERR_FULL leaves all as it was.
+// `is_inside(record)` is record->device != 0 and family known. ERR_FULL leaves all as it was. `flags`: what the caller
+// allows of FANOUT_EXTENT_TCX and _XDP; of that remains what these records allow.
 enum err table_block_write(struct table *table, uint32_t block, uint32_t room, const struct fanout_receiver *records,
 			   size_t count, uint16_t flags) CHECK_RESULT;
 // The records as they are now: header, then header->count records. NULL: empty.
@@ -91,9 +101,10 @@ size_t table_waiting(const struct table *table);
 
 // Lead a stream to a block (0: none, user space decides) and find its sender's position there.
 void table_stream_set(struct table *table, uint32_t handle, uint8_t stream, uint32_t block, uint32_t flags);
-// After table_block_write: the senders' own positions in it, by member.
+// After table_block_write: the sender's own position in it, by member. At once if it has not changed.
 void table_stream_position(struct table *table, uint32_t handle, uint8_t stream);
-// Size histories by the rate of the last while; call every 100 ms or so for each open sender.
+// Size histories by the rate of the last while; call every 100 ms or so for each open sender. Replaced things come free
+// here too, when nothing else changes.
 void table_history_tick(struct table *table, uint32_t handle, uint64_t now_ns);
 size_t table_history_bytes(const struct table *table); // in use
 

@@ -1,0 +1,220 @@
+// The table as a whole, and when what was replaced may be used again. SPDX-License-Identifier: Apache-2.0
+//
+//   replaced ─► gathering ─ round begins ─► resting ─ round is over ─► free
+//                                                          └─ extent that marks may name: a second more ─► free
+#include "relay/table_private.h"
+
+#include "relay/bpf_map.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MARKED_REST_MS = 1000 };
+
+// As the kernel counts them for per-CPU maps: "0-7".
+static size_t possible_cpus(void)
+{
+	FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
+	char line[256] = "";
+	const char *last = file && fgets(line, sizeof(line), file) ? strpbrk(line, "-,") : NULL;
+	if (file)
+		fclose(file);
+	for (const char *next = last; next; next = strpbrk(next + 1, "-,"))
+		last = next;
+	return last ? strtoul(last + 1, NULL, 10) + 1 : 1;
+}
+
+static enum err init(struct table *table)
+{
+	const struct table_sizes *sizes = &table->memory->sizes;
+	table->cpus = possible_cpus();
+	table->cpu_counters = calloc(table->cpus, sizeof(*table->cpu_counters));
+	table->entry = calloc(sizes->senders, sizeof(*table->entry));
+	table->sender_link = calloc((size_t)sizes->senders + 1, sizeof(*table->sender_link));
+	if (!table->cpu_counters || !table->entry || !table->sender_link)
+		return ERR_NOMEM;
+	enum err err = table_block_init(table);
+	if (!err)
+		err = table_region_init(&table->regions[0], sizes->history_small);
+	if (!err)
+		err = table_region_init(&table->regions[1], sizes->history_large);
+	return err;
+}
+
+static void fini(struct table *table)
+{
+	for (uint32_t i = 0; table->entry && i < table->memory->sizes.senders; i++)
+		free(table->entry[i].rates);
+	table_region_fini(&table->regions[0]);
+	table_region_fini(&table->regions[1]);
+	table_block_fini(table);
+	free(table->sender_link);
+	free(table->entry);
+	free(table->cpu_counters);
+	free(table);
+}
+
+enum err table_new(struct table_memory *memory, struct table **out)
+{
+	struct table *table = aligned_alloc(_Alignof(struct table), sizeof(*table));
+	if (!table)
+		return ERR_NOMEM;
+	memset(table, 0, sizeof(*table));
+	table->memory = memory;
+	enum err err = init(table);
+	if (!err)
+		err = table_grace_init(&table->grace, memory);
+	if (err) {
+		fini(table);
+		return err;
+	}
+	*out = table;
+	return ERR_OK;
+}
+
+void table_free(struct table *table)
+{
+	if (!table)
+		return;
+	table_grace_fini(&table->grace);
+	fini(table);
+}
+
+struct table_memory *table_memory(struct table *table) { return table->memory; }
+uint64_t table_changes(const struct table *table) { return table->changes; }
+size_t table_waiting(const struct table *table) { return table->waiting; }
+
+struct table_reader *table_reader_new(struct table *table)
+{
+	struct table_grace *grace = &table->grace;
+	uint32_t count = atomic_load(&grace->readers);
+	if (count == TABLE_READERS)
+		return NULL;
+	struct table_reader *reader = &grace->reader[count];
+	reader->grace = grace;
+	table_reader_online(reader);
+	atomic_store(&grace->readers, count + 1);
+	return reader;
+}
+
+// ---------------------------------------------------------------- what was replaced
+
+void table_retire_extent(struct table *table, uint32_t first)
+{
+	table_list_add(&table->gathering.extents, table->extents.next, first);
+	table->gathering.is_used = true;
+	table->waiting++;
+}
+
+void table_retire_block(struct table *table, uint32_t block)
+{
+	table_list_add(&table->gathering.blocks, table->block_link, block);
+	table->gathering.is_used = true;
+}
+
+void table_retire_region(struct table *table, bool is_large, uint32_t region)
+{
+	table_list_add(&table->gathering.regions[is_large], table->regions[is_large].next, region);
+	table->gathering.is_used = true;
+}
+
+void table_retire_sender(struct table *table, uint32_t index)
+{
+	table->entry[index].is_resting = true;
+	table_list_add(&table->gathering.senders, table->sender_link, index + 1);
+	table->gathering.is_used = true;
+}
+
+static uint32_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+// Packets with a mark may lie in a socket's queue: of such an extent the header and the records that user space serves
+// stay a while, the others do not.
+static void free_extent(struct table *table, uint32_t first)
+{
+	const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
+	bool is_marked = table->memory->has_programs && extent->in_kernel > 0 && extent->in_kernel < extent->count;
+	if (!is_marked) {
+		table_extent_give(&table->extents, first, (uint32_t)extent->count + 1);
+		table->waiting--;
+		return;
+	}
+	table_extent_give(&table->extents, first + 1, extent->in_kernel);
+	table->extents.prev[first] = now_ms() + MARKED_REST_MS;
+	table_list_add(&table->marked, table->extents.next, first);
+}
+
+static void free_marked(struct table *table)
+{
+	if (!table->marked.first)
+		return;
+	uint32_t now = now_ms();
+	while (table->marked.first && (int32_t)(now - table->extents.prev[table->marked.first]) >= 0) {
+		uint32_t first = table_list_take(&table->marked, table->extents.next);
+		const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
+		uint32_t outside = (uint32_t)extent->count - extent->in_kernel, inside = extent->in_kernel;
+		table_extent_give(&table->extents, first, 1);
+		table_extent_give(&table->extents, first + 1 + inside, outside);
+		table->waiting--;
+	}
+}
+
+static void clear_sender(struct table *table, uint32_t index)
+{
+	explicit_bzero(&table->memory->sender[index], sizeof(table->memory->sender[index]));
+	memset(&table->memory->window[index], 0, sizeof(table->memory->window[index]));
+	table->entry[index].is_resting = false;
+}
+
+static void free_resting(struct table *table)
+{
+	struct table_limbo *limbo = &table->resting;
+	uint32_t item;
+	while ((item = table_list_take(&limbo->extents, table->extents.next)))
+		free_extent(table, item);
+	while ((item = table_list_take(&limbo->blocks, table->block_link)))
+		table_list_add(&table->free_blocks, table->block_link, item);
+	while ((item = table_list_take(&limbo->senders, table->sender_link)))
+		clear_sender(table, item - 1);
+	for (unsigned class = 0; class < TABLE_CLASSES; class++) {
+		while ((item = table_list_take(&limbo->regions[class], table->regions[class].next)))
+			table_region_give(&table->regions[class], item);
+	}
+	limbo->is_used = false;
+}
+
+void table_reclaim(struct table *table)
+{
+	free_marked(table);
+	if (table->resting.is_used) {
+		if (!table_grace_is_over(&table->grace))
+			return;
+		free_resting(table);
+	}
+	if (!table->gathering.is_used)
+		return;
+	table->resting = table->gathering;
+	table->gathering = (struct table_limbo){ 0 };
+	table_grace_begin(&table->grace);
+}
+
+void table_counters(const struct table *table, struct fanout_counters *out)
+{
+	memset(out, 0, sizeof(*out));
+	uint32_t zero = 0;
+	int map = table->memory->map[LOADER_MAP_COUNTERS];
+	if (!table->memory->has_programs || bpf_map_lookup(map, &zero, table->cpu_counters))
+		return;
+	for (size_t cpu = 0; cpu < table->cpus; cpu++) {
+		for (size_t i = 0; i < FANOUT_COUNTERS; i++)
+			out->counter[i] += table->cpu_counters[cpu].counter[i];
+		for (size_t i = 0; i < FANOUT_LATENCY_BUCKETS; i++)
+			out->latency[i] += table->cpu_counters[cpu].latency[i];
+	}
+}
