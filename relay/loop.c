@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -28,22 +29,30 @@ uint64_t loop_clock_ns(int clock)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-void loop_read_control(struct msghdr *message, struct in6_addr *local, uint64_t *received_ns)
+static void read_one(const struct cmsghdr *c, struct loop_control *out)
 {
-	*received_ns = 0;
-	if (local)
-		memset(local, 0, sizeof(*local));
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
-			struct timespec t;
-			memcpy(&t, CMSG_DATA(c), sizeof(t));
-			*received_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO && local) {
-			struct in6_pktinfo info;
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			*local = info.ipi6_addr;
-		}
+	if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+		struct timespec t;
+		memcpy(&t, CMSG_DATA(c), sizeof(t));
+		out->received_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+	} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+		struct in6_pktinfo info;
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		out->local = info.ipi6_addr;
+	} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK) {
+		memcpy(&out->mark, CMSG_DATA(c), sizeof(out->mark));
+	} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+		int segment;
+		memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+		out->segment = segment > 0 ? (size_t)segment : 0;
 	}
+}
+
+void loop_read_control(struct msghdr *message, struct loop_control *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		read_one(c, out);
 }
 
 size_t loop_write_control(const struct loop_address *to, void *control)

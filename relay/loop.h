@@ -1,5 +1,5 @@
-// The relay's event loop as a table of operations: io_uring, epoll, and a fake one with simulated time in the
-// unit tests. Everything above it is single-threaded and makes no system call on the packet path.
+// The control thread's event loop as a table of operations: io_uring, epoll, and a fake one with simulated time in
+// the unit tests. Datagrams do not pass through it (media_port.h).
 //
 // All sockets are IPv6 ones that also speak IPv4 (mapped addresses), so that there is one form of address.
 // SPDX-License-Identifier: Apache-2.0
@@ -20,19 +20,15 @@ struct loop_address {
 	struct in6_addr local;
 };
 
-enum { LOOP_DATAGRAM_BYTES = 1536, LOOP_BATCH = 64, LOOP_OUTPUT_BYTES = 16384, LOOP_SEND_MAX = 1024 };
+enum { LOOP_ACCEPTS = 64, LOOP_OUTPUT_BYTES = 16384 };
 
 struct loop_datagram {
 	struct loop_address from;
 	uint64_t received_ns; // CLOCK_REALTIME when the kernel took it from the device, 0: not known
-	uint8_t *bytes;       // may be changed in place; gone after on_datagrams
+	uint8_t *bytes;       // may be changed in place
 	size_t size;
-};
-
-struct loop_outgoing {
-	struct loop_address to;
-	const uint8_t *bytes; // borrowed for the call of send
-	size_t size;
+	uint32_t mark;        // FANOUT_MARK: the kernel has multiplied it; 0: not
+	bool is_leg;          // it came to the port of other relays
 };
 
 struct loop;
@@ -40,7 +36,6 @@ struct loop_stream;
 
 // What happened; called from run() only.
 struct loop_handlers {
-	void (*on_datagrams)(void *context, struct loop_datagram *datagrams, size_t count);
 	// A TCP connection; the descriptor is the callee's.
 	void (*on_accept)(void *context, int descriptor);
 	void (*on_readable)(void *context, int descriptor);
@@ -66,8 +61,7 @@ struct loop_ops {
 	enum err (*open)(const struct loop_handlers *handlers, struct loop **out);
 	void (*close)(struct loop *loop); // streams must be closed before
 
-	// Descriptors stay the caller's. One datagram socket, any number of the others.
-	enum err (*watch_datagrams)(struct loop *loop, int descriptor);
+	// Descriptors stay the caller's.
 	enum err (*watch_listener)(struct loop *loop, int descriptor);
 	enum err (*watch_readable)(struct loop *loop, int descriptor);
 	void (*unwatch)(struct loop *loop, int descriptor);
@@ -79,9 +73,6 @@ struct loop_ops {
 	void (*stream_output)(struct loop_stream *stream); // there is output: on_output is called when it can be sent
 	void (*stream_finish)(struct loop_stream *stream); // end of sending, once on_output gives nothing more
 	void (*stream_close)(struct loop_stream *stream);  // at once; no callback after this
-
-	// Send on the datagram socket; returns how many the kernel took. Never waits.
-	size_t (*send)(struct loop *loop, const struct loop_outgoing *batch, size_t count);
 
 	void (*set_timer)(struct loop *loop, uint64_t at_ns); // replaces the one before; monotonic
 	uint64_t (*now_ns)(struct loop *loop);                // CLOCK_MONOTONIC of this wake-up
@@ -105,9 +96,15 @@ enum err loop_open(enum loop_choice choice, const struct loop_handlers *handlers
 
 // --- for the backends
 uint64_t loop_clock_ns(int clock);
-// Own address and receive time from a message's control data; `local` may be NULL.
+// What a message's control data tells: own address, receive time, mark, size of a train's segments (0: no train).
+struct loop_control {
+	struct in6_addr local;
+	uint64_t received_ns;
+	uint32_t mark;
+	size_t segment;
+};
 struct msghdr;
-void loop_read_control(struct msghdr *message, struct in6_addr *local, uint64_t *received_ns);
+void loop_read_control(struct msghdr *message, struct loop_control *out);
 // Control data that fixes the source address; returns its size. `control` is aligned, LOOP_CONTROL_BYTES long.
 enum { LOOP_CONTROL_BYTES = 64 };
 size_t loop_write_control(const struct loop_address *to, void *control);

@@ -1,4 +1,4 @@
-// The loop over epoll, recvmmsg and sendmmsg: where io_uring is not allowed, and what it is measured against.
+// The loop over epoll: where io_uring is not allowed, and what it is measured against.
 // SPDX-License-Identifier: Apache-2.0
 #include "relay/loop.h"
 
@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, ROUNDS_MAX = 8, INPUT_BYTES = 65536 };
+enum { EVENTS = 64, INPUT_BYTES = 65536 };
 
-enum watch_kind { WATCH_DATAGRAMS, WATCH_LISTENER, WATCH_READABLE, WATCH_STREAM };
+enum watch_kind { WATCH_LISTENER, WATCH_READABLE, WATCH_STREAM };
 
 struct watch {
 	enum watch_kind kind;
@@ -38,18 +38,11 @@ struct loop_stream {
 struct epoll_loop {
 	struct loop base;
 	struct loop_handlers handlers;
-	int epoll, datagrams;
+	int epoll;
 	uint64_t now_ns, timer_ns;
 	bool is_stopping;
 	struct watch *watches, *dead;
 	struct loop_stream *ready;
-	struct mmsghdr in[LOOP_BATCH], out[LOOP_SEND_MAX];
-	struct iovec in_vector[LOOP_BATCH], out_vector[LOOP_SEND_MAX];
-	struct sockaddr_in6 from[LOOP_BATCH];
-	struct loop_datagram batch[LOOP_BATCH];
-	_Alignas(struct cmsghdr) uint8_t in_control[LOOP_BATCH][LOOP_CONTROL_BYTES * 2];
-	_Alignas(struct cmsghdr) uint8_t out_control[LOOP_SEND_MAX][LOOP_CONTROL_BYTES];
-	uint8_t bytes[LOOP_BATCH][LOOP_DATAGRAM_BYTES];
 	uint8_t input[INPUT_BYTES];
 };
 
@@ -62,7 +55,6 @@ static enum err epoll_open(const struct loop_handlers *handlers, struct loop **o
 		return ERR_NOMEM;
 	loop->base.ops = &loop_epoll_ops;
 	loop->handlers = *handlers;
-	loop->datagrams = -1;
 	loop->timer_ns = UINT64_MAX;
 	loop->now_ns = loop_clock_ns(CLOCK_MONOTONIC);
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -122,12 +114,6 @@ static enum err watch_new(struct loop *base, int descriptor, enum watch_kind kin
 	watch->next = loop->watches;
 	loop->watches = watch;
 	return ERR_OK;
-}
-
-static enum err watch_datagrams(struct loop *base, int descriptor)
-{
-	own(base)->datagrams = descriptor;
-	return watch_new(base, descriptor, WATCH_DATAGRAMS);
 }
 
 static enum err watch_listener(struct loop *base, int descriptor) { return watch_new(base, descriptor, WATCH_LISTENER); }
@@ -247,11 +233,11 @@ static void stream_read(struct epoll_loop *loop, struct loop_stream *stream)
 	_Alignas(struct cmsghdr) uint8_t control[LOOP_CONTROL_BYTES];
 	struct iovec vector = { .iov_base = loop->input, .iov_len = sizeof(loop->input) };
 	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
-	uint64_t received_ns;
 	ssize_t got = recvmsg(stream->watch.descriptor, &message, MSG_DONTWAIT);
 	if (got > 0) {
-		loop_read_control(&message, NULL, &received_ns);
-		stream->handlers->on_received(stream->context, loop->input, (size_t)got, received_ns);
+		struct loop_control told;
+		loop_read_control(&message, &told);
+		stream->handlers->on_received(stream->context, loop->input, (size_t)got, told.received_ns);
 	} else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
 		stream_broken(stream);
 	}
@@ -278,74 +264,6 @@ static void write_ready(struct epoll_loop *loop)
 	}
 }
 
-// ---------------------------------------------------------------- datagrams
-
-static void prepare_receive(struct epoll_loop *loop)
-{
-	for (size_t i = 0; i < LOOP_BATCH; i++) {
-		loop->in_vector[i] = (struct iovec){ .iov_base = loop->bytes[i], .iov_len = LOOP_DATAGRAM_BYTES };
-		loop->in[i].msg_hdr = (struct msghdr){
-			.msg_name = &loop->from[i], .msg_namelen = sizeof(loop->from[i]),
-			.msg_iov = &loop->in_vector[i], .msg_iovlen = 1,
-			.msg_control = loop->in_control[i], .msg_controllen = sizeof(loop->in_control[i]),
-		};
-	}
-}
-
-static void receive_datagrams(struct epoll_loop *loop)
-{
-	for (int round = 0; round < ROUNDS_MAX; round++) {
-		prepare_receive(loop);
-		int got = recvmmsg(loop->datagrams, loop->in, LOOP_BATCH, MSG_DONTWAIT, NULL);
-		if (got <= 0)
-			return;
-		for (int i = 0; i < got; i++) {
-			struct loop_datagram *d = &loop->batch[i];
-			d->from.peer = loop->from[i];
-			d->bytes = loop->bytes[i];
-			d->size = loop->in[i].msg_len;
-			loop_read_control(&loop->in[i].msg_hdr, &d->from.local, &d->received_ns);
-		}
-		loop->handlers.on_datagrams(loop->handlers.context, loop->batch, (size_t)got);
-		if (got < LOOP_BATCH)
-			return;
-	}
-}
-
-static size_t send_some(struct epoll_loop *loop, const struct loop_outgoing *batch, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct loop_outgoing *o = &batch[i];
-		loop->out_vector[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)o->bytes, .iov_len = o->size };
-		loop->out[i].msg_hdr = (struct msghdr){
-			.msg_name = (void *)(uintptr_t)&o->to.peer, .msg_namelen = sizeof(o->to.peer),
-			.msg_iov = &loop->out_vector[i], .msg_iovlen = 1,
-			.msg_control = loop->out_control[i],
-			.msg_controllen = loop_write_control(&o->to, loop->out_control[i]),
-		};
-	}
-	size_t taken = 0;
-	for (size_t at = 0; at < count;) {
-		int sent = sendmmsg(loop->datagrams, loop->out + at, (unsigned)(count - at), MSG_DONTWAIT);
-		// A refused one (no buffer, unreachable receiver) must not keep the others back.
-		if (sent <= 0) {
-			at++;
-			continue;
-		}
-		at += (size_t)sent;
-		taken += (size_t)sent;
-	}
-	return taken;
-}
-
-static size_t epoll_send(struct loop *base, const struct loop_outgoing *batch, size_t count)
-{
-	size_t taken = 0;
-	for (size_t at = 0; at < count; at += LOOP_SEND_MAX)
-		taken += send_some(own(base), batch + at, count - at < LOOP_SEND_MAX ? count - at : LOOP_SEND_MAX);
-	return taken;
-}
-
 // ---------------------------------------------------------------- run
 
 static void set_timer(struct loop *base, uint64_t at_ns) { own(base)->timer_ns = at_ns; }
@@ -362,7 +280,7 @@ static void pause_listener(struct epoll_loop *loop, struct watch *watch, bool is
 
 static void accept_some(struct epoll_loop *loop, struct watch *watch)
 {
-	for (int i = 0; i < LOOP_BATCH && !watch->is_dead; i++) {
+	for (int i = 0; i < LOOP_ACCEPTS && !watch->is_dead; i++) {
 		int descriptor = accept4(watch->descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (descriptor >= 0) {
 			loop->handlers.on_accept(loop->handlers.context, descriptor);
@@ -381,9 +299,6 @@ static void dispatch(struct epoll_loop *loop, struct watch *watch, uint32_t even
 	if (watch->is_dead)
 		return;
 	switch (watch->kind) {
-	case WATCH_DATAGRAMS:
-		receive_datagrams(loop);
-		break;
 	case WATCH_LISTENER:
 		accept_some(loop, watch);
 		break;
@@ -443,7 +358,6 @@ const struct loop_ops loop_epoll_ops = {
 	.name = "epoll",
 	.open = epoll_open,
 	.close = epoll_close_loop,
-	.watch_datagrams = watch_datagrams,
 	.watch_listener = watch_listener,
 	.watch_readable = watch_readable,
 	.unwatch = unwatch,
@@ -451,7 +365,6 @@ const struct loop_ops loop_epoll_ops = {
 	.stream_output = stream_output,
 	.stream_finish = stream_finish,
 	.stream_close = stream_close,
-	.send = epoll_send,
 	.set_timer = set_timer,
 	.now_ns = now_ns,
 	.clock_ns = clock_ns,

@@ -1,8 +1,4 @@
-// The loop over io_uring: multishot receives into provided buffers, sends as one submission per wake-up.
-//
-// Two rings. The main one carries what arrives whenever it likes. The other carries datagrams to be sent and
-// nothing else: each send says MSG_DONTWAIT, so all of a batch are complete when the submission returns, and
-// the caller may use the bytes again. No SQPOLL: it would escape Landlock and take a core.
+// The loop over io_uring: multishot receives into provided buffers. No SQPOLL: it would escape Landlock and take a core.
 // SPDX-License-Identifier: Apache-2.0
 #include "relay/loop.h"
 
@@ -18,12 +14,10 @@
 #include <unistd.h>
 
 enum { ENTRIES = 512, COMPLETIONS = 8192,
-       DATAGRAM_GROUP = 0, DATAGRAM_BUFFERS = 1024, DATAGRAM_BUFFER_BYTES = 2048, CONTROL_IN_BYTES = 128,
-       NAME_BYTES = 32, // of a source address, rounded up so that the control data behind it is aligned
-       STREAM_GROUP = 1, STREAM_BUFFERS = 128, STREAM_BUFFER_BYTES = 16384, STREAM_CONTROL_BYTES = 64 };
+       STREAM_GROUP = 0, STREAM_BUFFERS = 128, STREAM_BUFFER_BYTES = 16384, STREAM_CONTROL_BYTES = 64 };
 
 // The low bits of user_data tell which operation of the object has completed.
-enum operation { OP_IGNORED, OP_DATAGRAMS, OP_ACCEPT, OP_POLL, OP_RECEIVE, OP_SEND, OP_MASK = 7 };
+enum operation { OP_IGNORED, OP_ACCEPT, OP_POLL, OP_RECEIVE, OP_SEND, OP_MASK = 7 };
 
 struct watch {
 	enum operation operation;
@@ -55,20 +49,13 @@ struct loop_stream {
 struct uring_loop {
 	struct loop base;
 	struct loop_handlers handlers;
-	struct io_uring ring, sender;
-	struct buffers datagram_buffers, stream_buffers;
-	int datagrams;
+	struct io_uring ring;
+	struct buffers stream_buffers;
 	uint64_t now_ns, timer_ns;
 	bool is_stopping, is_rearming; // is_rearming: some receive ended and must be armed again
 	struct watch *watches;
 	struct loop_stream *streams, *ready;
-	struct msghdr datagram_shape, stream_shape; // of what is received
-	struct loop_datagram batch[LOOP_BATCH];
-	uint16_t batch_buffer[LOOP_BATCH];
-	size_t batch_count;
-	struct msghdr out[LOOP_SEND_MAX];
-	struct iovec out_vector[LOOP_SEND_MAX];
-	_Alignas(struct cmsghdr) uint8_t out_control[LOOP_SEND_MAX][LOOP_CONTROL_BYTES];
+	struct msghdr stream_shape; // of what is received
 };
 
 static struct uring_loop *own(struct loop *loop) { return (struct uring_loop *)loop; }
@@ -126,9 +113,7 @@ static void uring_close(struct loop *base)
 	if (!base)
 		return;
 	struct uring_loop *loop = own(base);
-	buffers_close(&loop->datagram_buffers, &loop->ring, DATAGRAM_GROUP);
 	buffers_close(&loop->stream_buffers, &loop->ring, STREAM_GROUP);
-	io_uring_queue_exit(&loop->sender);
 	io_uring_queue_exit(&loop->ring);
 	while (loop->streams) {
 		struct loop_stream *stream = loop->streams;
@@ -151,25 +136,15 @@ static enum err uring_open(const struct loop_handlers *handlers, struct loop **o
 		return ERR_NOMEM;
 	loop->base.ops = &loop_uring_ops;
 	loop->handlers = *handlers;
-	loop->datagrams = -1;
 	loop->timer_ns = UINT64_MAX;
 	loop->now_ns = loop_clock_ns(CLOCK_MONOTONIC);
-	loop->datagram_shape = (struct msghdr){ .msg_namelen = NAME_BYTES, .msg_controllen = CONTROL_IN_BYTES };
 	loop->stream_shape = (struct msghdr){ .msg_controllen = STREAM_CONTROL_BYTES };
 	enum err err = ring_open(&loop->ring, ENTRIES, COMPLETIONS);
 	if (err) {
 		free(loop);
 		return err;
 	}
-	err = ring_open(&loop->sender, LOOP_SEND_MAX, LOOP_SEND_MAX * 2);
-	if (err) {
-		io_uring_queue_exit(&loop->ring);
-		free(loop);
-		return err;
-	}
-	err = buffers_open(&loop->datagram_buffers, &loop->ring, DATAGRAM_GROUP, DATAGRAM_BUFFERS, DATAGRAM_BUFFER_BYTES);
-	if (!err)
-		err = buffers_open(&loop->stream_buffers, &loop->ring, STREAM_GROUP, STREAM_BUFFERS, STREAM_BUFFER_BYTES);
+	err = buffers_open(&loop->stream_buffers, &loop->ring, STREAM_GROUP, STREAM_BUFFERS, STREAM_BUFFER_BYTES);
 	if (err) {
 		uring_close(&loop->base);
 		return err;
@@ -195,11 +170,6 @@ static void watch_arm(struct uring_loop *loop, struct watch *watch)
 {
 	struct io_uring_sqe *sqe = next_sqe(loop, watch, watch->operation);
 	switch (watch->operation) {
-	case OP_DATAGRAMS:
-		io_uring_prep_recvmsg_multishot(sqe, watch->descriptor, &loop->datagram_shape, 0);
-		io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT);
-		sqe->buf_group = DATAGRAM_GROUP;
-		break;
 	case OP_ACCEPT:
 		io_uring_prep_multishot_accept(sqe, watch->descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		break;
@@ -221,17 +191,6 @@ static enum err watch_new(struct loop *base, int descriptor, enum operation oper
 	own(base)->watches = watch;
 	watch_arm(own(base), watch);
 	return ERR_OK;
-}
-
-static enum err watch_datagrams(struct loop *base, int descriptor)
-{
-	int result = io_uring_register_files(&own(base)->sender, &descriptor, 1);
-	if (result < 0) {
-		errno = -result;
-		return ERR_IO;
-	}
-	own(base)->datagrams = descriptor;
-	return watch_new(base, descriptor, OP_DATAGRAMS);
 }
 
 static enum err watch_listener(struct loop *base, int descriptor) { return watch_new(base, descriptor, OP_ACCEPT); }
@@ -386,10 +345,10 @@ static bool stream_deliver(struct loop_stream *stream, uint8_t *buffer, int size
 	if (length == 0)
 		return false;
 	struct msghdr control = { .msg_control = io_uring_recvmsg_name(got), .msg_controllen = got->controllen };
-	uint64_t received_ns;
-	loop_read_control(&control, NULL, &received_ns);
+	struct loop_control told;
+	loop_read_control(&control, &told);
 	if (!stream->is_dead && !stream->is_broken)
-		stream->handlers->on_received(stream->context, io_uring_recvmsg_payload(got, shape), length, received_ns);
+		stream->handlers->on_received(stream->context, io_uring_recvmsg_payload(got, shape), length, told.received_ns);
 	return true;
 }
 
@@ -438,83 +397,6 @@ static void tend_streams(struct uring_loop *loop)
 	}
 }
 
-// ---------------------------------------------------------------- datagrams
-
-static void deliver(struct uring_loop *loop)
-{
-	if (loop->batch_count == 0)
-		return;
-	loop->handlers.on_datagrams(loop->handlers.context, loop->batch, loop->batch_count);
-	for (size_t i = 0; i < loop->batch_count; i++)
-		buffers_give_back(&loop->datagram_buffers, loop->batch_buffer[i]);
-	loop->batch_count = 0;
-}
-
-static void datagram_received(struct uring_loop *loop, const struct io_uring_cqe *cqe)
-{
-	uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-	if (!(cqe->flags & IORING_CQE_F_BUFFER))
-		return;
-	uint8_t *buffer = buffers_at(&loop->datagram_buffers, id);
-	struct io_uring_recvmsg_out *got = cqe->res < 0 ? NULL : io_uring_recvmsg_validate(buffer, cqe->res, &loop->datagram_shape);
-	if (!got || got->namelen != sizeof(struct sockaddr_in6)) {
-		buffers_give_back(&loop->datagram_buffers, id);
-		return;
-	}
-	struct loop_datagram *d = &loop->batch[loop->batch_count];
-	memcpy(&d->from.peer, io_uring_recvmsg_name(got), sizeof(d->from.peer));
-	d->bytes = io_uring_recvmsg_payload(got, &loop->datagram_shape);
-	d->size = io_uring_recvmsg_payload_length(got, cqe->res, &loop->datagram_shape);
-	struct msghdr control = {
-		.msg_control = (uint8_t *)io_uring_recvmsg_name(got) + loop->datagram_shape.msg_namelen,
-		.msg_controllen = got->controllen,
-	};
-	loop_read_control(&control, &d->from.local, &d->received_ns);
-	loop->batch_buffer[loop->batch_count++] = id;
-	if (loop->batch_count == LOOP_BATCH)
-		deliver(loop);
-}
-
-static size_t send_some(struct uring_loop *loop, const struct loop_outgoing *batch, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		const struct loop_outgoing *o = &batch[i];
-		loop->out_vector[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)o->bytes, .iov_len = o->size };
-		loop->out[i] = (struct msghdr){
-			.msg_name = (void *)(uintptr_t)&o->to.peer, .msg_namelen = sizeof(o->to.peer),
-			.msg_iov = &loop->out_vector[i], .msg_iovlen = 1,
-			.msg_control = loop->out_control[i],
-			.msg_controllen = loop_write_control(&o->to, loop->out_control[i]),
-		};
-		struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->sender);
-		io_uring_prep_sendmsg(sqe, 0, &loop->out[i], MSG_DONTWAIT | MSG_NOSIGNAL);
-		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-	}
-	size_t taken = 0;
-	for (unsigned done = 0; done < count;) {
-		int result = io_uring_submit_and_wait(&loop->sender, count - done);
-		struct io_uring_cqe *cqe;
-		unsigned head, seen = 0;
-		io_uring_for_each_cqe(&loop->sender, head, cqe) {
-			taken += cqe->res >= 0;
-			seen++;
-		}
-		io_uring_cq_advance(&loop->sender, seen);
-		done += seen;
-		if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
-			break;
-	}
-	return taken;
-}
-
-static size_t uring_send(struct loop *base, const struct loop_outgoing *batch, size_t count)
-{
-	size_t taken = 0;
-	for (size_t at = 0; at < count; at += LOOP_SEND_MAX)
-		taken += send_some(own(base), batch + at, (unsigned)(count - at < LOOP_SEND_MAX ? count - at : LOOP_SEND_MAX));
-	return taken;
-}
-
 // ---------------------------------------------------------------- run
 
 static void set_timer(struct loop *base, uint64_t at_ns) { own(base)->timer_ns = at_ns; }
@@ -544,9 +426,7 @@ static void watch_event(struct uring_loop *loop, struct watch *watch, const stru
 		watch->is_armed = false;
 		loop->is_rearming = true;
 	}
-	if (watch->operation == OP_DATAGRAMS) {
-		datagram_received(loop, cqe);
-	} else if (watch->operation == OP_ACCEPT) {
+	if (watch->operation == OP_ACCEPT) {
 		if (cqe->res >= 0 && watch->is_dead)
 			close(cqe->res);
 		else if (cqe->res >= 0)
@@ -563,7 +443,6 @@ static void dispatch(struct uring_loop *loop, const struct io_uring_cqe *cqe)
 	enum operation operation = (enum operation)(cqe->user_data & OP_MASK);
 	void *object = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)OP_MASK);
 	switch (operation) {
-	case OP_DATAGRAMS:
 	case OP_ACCEPT:
 	case OP_POLL:
 		watch_event(loop, object, cqe);
@@ -607,7 +486,6 @@ static enum err run(struct loop *base)
 			seen++;
 		}
 		io_uring_cq_advance(&loop->ring, seen);
-		deliver(loop);
 		if (loop->now_ns >= loop->timer_ns) {
 			loop->timer_ns = UINT64_MAX;
 			resume_listeners(loop);
@@ -629,7 +507,6 @@ const struct loop_ops loop_uring_ops = {
 	.name = "io_uring",
 	.open = uring_open,
 	.close = uring_close,
-	.watch_datagrams = watch_datagrams,
 	.watch_listener = watch_listener,
 	.watch_readable = watch_readable,
 	.unwatch = unwatch,
@@ -637,7 +514,6 @@ const struct loop_ops loop_uring_ops = {
 	.stream_output = stream_output,
 	.stream_finish = stream_finish,
 	.stream_close = stream_close,
-	.send = uring_send,
 	.set_timer = set_timer,
 	.now_ns = now_ns,
 	.clock_ns = clock_ns,

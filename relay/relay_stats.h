@@ -1,24 +1,17 @@
-// Counters and the latency histogram. Every dropped packet, message or connection has one named reason here.
+// Counters and the latency histogram. Every dropped packet, message or connection has one named reason: those of the
+// packet path are in kernel-bpf/fanout.h, the others here.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef RELAY_RELAY_STATS_H
 #define RELAY_RELAY_STATS_H
+
+#include "kernel-bpf/fanout.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 // X(name, explanation). Drops first: what was refused and why.
 #define RELAY_STATS_DROPS(X)                                                                                   \
-	X(packet_malformed, "datagrams and frames that are too short, too long or of an unknown type")         \
-	X(handle_unknown, "packets whose handle is nobody's, or somebody's former one")                        \
-	X(address_foreign, "packets with a handle of another address or connection")                           \
 	X(address_refused, "packets from addresses that the relay does not send to")                           \
-	X(tag_wrong, "packets with a wrong tag")                                                               \
-	X(counter_replayed, "packets whose counter was seen before or is too old")                             \
-	X(rtp_malformed, "media with an RTP header of another shape than ours")                                \
-	X(ssrc_foreign, "media for a stream of somebody else")                                                 \
-	X(send_not_allowed, "media from participants without the right to send")                               \
-	X(stream_limit, "media of more streams than a participant may have")                                   \
-	X(media_repeated, "media packets that a sender sent again though they had arrived")                     \
 	X(hop_wrong, "hop messages that do not authenticate or do not parse")                                  \
 	X(hop_replayed, "hop messages seen before")                                                            \
 	X(hop_unexpected, "hop messages that a client has no reason to send")                                  \
@@ -30,6 +23,10 @@
 	X(nack_outside, "requests for packets that are older than the history or were not sent yet")           \
 	X(nack_coalesced, "requests to a sender within 20 ms of the one before")                               \
 	X(nack_rate, "retransmissions beyond a receiver's allowance")                                          \
+	X(subscribe_limit, "unwanted streams that were not noted because the client had named too many")       \
+	X(subscribe_coalesced, "subscriptions that waited for the next tick because there were too many")      \
+	X(table_full, "packets and changes of receivers that waited because the forwarding table was full")    \
+	X(up_dropped, "packets for the control thread that it had no room for")                                \
 	X(send_refused, "datagrams that the kernel did not take")                                              \
 	X(media_queue_full, "media not sent to slow receivers on a TLS path")                                  \
 	X(client_slow, "connections closed because the client does not read")                                  \
@@ -58,8 +55,6 @@
 	X(datagrams_sent, "datagrams given to the network")                                                    \
 	X(bytes_received, "bytes in them")                                                                     \
 	X(bytes_sent, "bytes in them")                                                                         \
-	X(media_received, "media packets accepted, on either path")                                            \
-	X(media_forwarded, "copies of them handed to receivers, on either path")                               \
 	X(media_retransmitted, "copies sent again from the history")                                           \
 	X(challenges_sent, "path challenges")                                                                  \
 	X(addresses_moved, "sessions whose UDP address was set or moved")                                      \
@@ -87,9 +82,14 @@ static inline void relay_stats_add(struct relay_stats *stats, enum relay_stats_c
 
 const char *relay_stats_name(enum relay_stats_counter counter);
 const char *relay_stats_text(enum relay_stats_counter counter);
+// The packet path's: those below FANOUT_UPS_FIRST are drops, those from FANOUT_COUNTS_FIRST on counts.
+const char *relay_stats_fanout_name(enum fanout_counter counter);
+const char *relay_stats_fanout_text(enum fanout_counter counter);
 
 // `count` packets that took this long from the kernel's receive timestamp until after transmission.
 void relay_stats_latency(struct relay_stats *stats, uint64_t ns, uint64_t count);
+// Add another thread's figures, which may grow meanwhile.
+void relay_stats_sum(struct relay_stats *stats, const struct relay_stats *other);
 // Upper bound of the bucket below which `per_mille` of all packets were; 0 without any.
 uint64_t relay_stats_percentile_ns(const struct relay_stats *stats, unsigned per_mille);
 

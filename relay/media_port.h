@@ -1,0 +1,42 @@
+// A thread's UDP sockets: what has arrived, in batches, and what leaves. Two ways of receiving (recvmmsg, io_uring), and
+// a fake one in the unit tests. Datagrams that came as one train (GRO) are told one by one, side by side in memory.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RELAY_MEDIA_PORT_H
+#define RELAY_MEDIA_PORT_H
+
+#include "base/err.h"
+#include "relay/loop.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct media_port;
+
+struct media_port_batch {
+	struct loop_datagram *datagram;
+	size_t count;
+	bool is_full; // there was as much as can be taken at once: perhaps there is more
+};
+
+struct media_port_ops {
+	const char *name;
+	// What has arrived; stays until the next call. Never waits.
+	void (*receive)(struct media_port *port, struct media_port_batch *out);
+	// Until something has arrived, or `wake` is readable.
+	void (*wait)(struct media_port *port);
+	// Returns how many messages the kernel took, from the first on. If not all, errno is why not the next. Never waits.
+	size_t (*send)(struct media_port *port, bool is_leg, struct mmsghdr *messages, size_t count);
+	void (*close)(struct media_port *port);
+};
+
+struct media_port {
+	const struct media_port_ops *ops;
+	int descriptor;     // of clients; -1: none
+	int leg_descriptor; // of other relays; -1: none
+	int wake;           // eventfd that ends `wait`; -1: none
+};
+
+// Sockets stay the caller's. The choice is that of the loop: LOOP_AUTO takes what was measured to be faster.
+enum err media_port_open(enum loop_choice choice, const struct media_port *sockets, struct media_port **out) CHECK_RESULT;
+
+#endif
