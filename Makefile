@@ -71,6 +71,7 @@ sources = $(filter-out %.bpf.c $(MAINS),$(sort $(shell find $(1) -name '*.c' 2>/
 objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 LIB_base := $(call objects,$(call sources,base))
+LIB_loader := $(call objects,$(call sources,kernel-bpf))
 LIB_relay := $(call objects,$(call sources,relay))
 LIB_mgmt := $(call objects,$(call sources,mgmt))
 LIB_engine := $(call objects,$(call sources,client/engine))
@@ -78,7 +79,7 @@ LIB_cli := $(call objects,$(call sources,client/cli))
 
 NEEDS_tcs := relay base
 NEEDS_tcsctl := relay base
-NEEDS_huisclos-loader := base
+NEEDS_huisclos-loader := loader base
 NEEDS_tmms := mgmt base
 NEEDS_tmmsctl := mgmt base
 NEEDS_huisclos-mux := mgmt base
