@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "relay/feedback.h"
 
-#include "relay/forward.h"
 #include "relay/relay.h"
 #include "relay/tcs_session.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+// One packet that a receiver misses.
+struct wanted {
+	uint8_t stream;
+	uint16_t sequence;
+};
+
 static void drop(struct relay *relay, enum relay_stats_counter reason) { relay_stats_add(&relay->stats, reason, 1); }
 
 void feedback_send(struct relay *relay, const struct member *member, enum hop_path path, const struct hop_message *message)
 {
 	struct flow *flow = member->flow[path];
+	flow->told_ns = relay_now_ns(relay);
 	uint8_t *bytes = outbox_own(relay->outbox);
 	size_t size = 0;
 	if (hop_emit(&flow->hop, message, bytes, &size))
@@ -88,13 +94,37 @@ static bool may_ask(struct room_stream *stream, uint16_t sequence, uint64_t now_
 	return true;
 }
 
-// A copy, since the history may move before the outbox leaves.
-static void retransmit(struct relay *relay, const struct member *receiver, const uint8_t *packet, size_t size)
+// To where it receives media.
+static void retransmit(struct relay *relay, const struct member *receiver, const uint8_t *bytes, size_t size)
 {
-	uint8_t *bytes = outbox_own(relay->outbox);
-	memcpy(bytes, packet, size);
-	if (forward_to(relay, receiver, bytes, size))
+	const struct flow *udp = receiver->flow[HOP_PATH_UDP];
+	bool is_sent = true;
+	if (receiver->path == HOP_PATH_UDP && udp->has_address)
+		outbox_add(relay->outbox, &udp->address, bytes, size);
+	else
+		is_sent = tcs_session_send_packet(receiver->session, bytes, size);
+	if (is_sent)
 		relay_stats_add(&relay->stats, STATS_media_retransmitted, 1);
+}
+
+// What was sent on either path is kept under that path's handle.
+static bool find_kept(const struct relay *relay, const struct member *sender, const struct wanted *wanted,
+		      uint8_t bytes[static PACKET_MAX_BYTES], size_t *size)
+{
+	for (size_t path = 0; path < HOP_PATHS; path++) {
+		if (table_history_get(relay->table, sender->flow[path]->handle, wanted->stream, wanted->sequence, bytes, size))
+			return true;
+	}
+	return false;
+}
+
+static bool never_came(const struct relay *relay, const struct member *sender, const struct wanted *wanted)
+{
+	for (size_t path = 0; path < HOP_PATHS; path++) {
+		if (table_history_lacks(relay->table, sender->flow[path]->handle, wanted->stream, wanted->sequence))
+			return true;
+	}
+	return false;
 }
 
 static void on_nack(struct relay *relay, struct member *receiver, const struct hop_message *message)
@@ -108,14 +138,15 @@ static void on_nack(struct relay *relay, struct member *receiver, const struct h
 	uint64_t now_ns = relay_now_ns(relay);
 	struct hop_message ask = { .kind = HOP_NACK, .ssrc = message->ssrc };
 	for (size_t i = 0; i < message->sequence_count; i++) {
-		uint16_t sequence = message->sequences[i];
-		size_t size;
-		const uint8_t *bytes = history_get(&stream->history, sequence, &size);
-		if (!bytes && !history_lacks(&stream->history, sequence))
+		struct wanted wanted = { .stream = stream->stream, .sequence = message->sequences[i] };
+		uint8_t *bytes = outbox_own(relay->outbox);
+		size_t size = 0;
+		bool is_kept = find_kept(relay, sender, &wanted, bytes, &size);
+		if (!is_kept && !never_came(relay, sender, &wanted))
 			drop(relay, STATS_nack_outside);
-		else if (!bytes && may_ask(stream, sequence, now_ns))
-			ask.sequences[ask.sequence_count++] = sequence;
-		else if (!bytes)
+		else if (!is_kept && may_ask(stream, wanted.sequence, now_ns))
+			ask.sequences[ask.sequence_count++] = wanted.sequence;
+		else if (!is_kept)
 			drop(relay, STATS_nack_coalesced);
 		else if (!may_retransmit(receiver, now_ns))
 			drop(relay, STATS_nack_rate);
@@ -148,4 +179,11 @@ void feedback_receive(struct relay *relay, struct flow *flow, uint8_t *bytes, si
 		drop(relay, STATS_hop_unexpected);
 		break;
 	}
+}
+
+void feedback_tick(struct relay *relay, const struct member *member, uint64_t now_ns)
+{
+	const struct flow *udp = member->flow[HOP_PATH_UDP];
+	if (udp->has_address && now_ns - udp->told_ns >= FEEDBACK_KEEPALIVE_NS)
+		feedback_send(relay, member, HOP_PATH_UDP, &(struct hop_message){ .kind = HOP_KEEPALIVE });
 }

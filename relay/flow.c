@@ -49,6 +49,7 @@ static enum err flow_init(struct flow *flow, uint32_t handle, const struct flow_
 	memset(flow, 0, sizeof(*flow));
 	flow->path = options->path;
 	flow->handle = handle;
+	flow->table = options->table;
 	enum err err = hop_init(&flow->hop, HOP_RELAY, options->index, handle, options->keys);
 	if (err || options->path != HOP_PATH_UDP)
 		return err;
@@ -56,6 +57,21 @@ static enum err flow_init(struct flow *flow, uint32_t handle, const struct flow_
 	if (err)
 		hop_fini(&flow->hop);
 	return err;
+}
+
+static void flow_fini(struct flow *flow)
+{
+	if (flow->path == HOP_PATH_UDP)
+		path_check_fini(&flow->check);
+	hop_fini(&flow->hop);
+}
+
+static enum err open_sender(const struct flow *flow, const struct flow_options *options)
+{
+	struct table_sender sender = { .handle = flow->handle, .index = options->index, .room = options->room,
+				       .is_tls = options->path == HOP_PATH_TLS, .may_send = options->may_send,
+				       .tag_key = flow->hop.tag_key_in, .ns_per_kib = options->ns_per_kib };
+	return table_sender_open(flow->table, &sender);
 }
 
 enum err flow_open(struct flow_table *table, const struct flow_options *options, struct flow **out)
@@ -69,7 +85,14 @@ enum err flow_open(struct flow_table *table, const struct flow_options *options,
 	if (!entry->flow)
 		return ERR_NOMEM;
 	uint32_t generation = (entry->generation + 1) & ((1u << PACKET_GENERATION_BITS) - 1);
+	if (generation == 0)
+		generation = 1; // handle 0 is nobody's
 	enum err err = flow_init(entry->flow, packet_handle(PACKET_MEDIA, generation, index), options);
+	if (!err) {
+		err = open_sender(entry->flow, options);
+		if (err)
+			flow_fini(entry->flow);
+	}
 	if (err)
 		return err;
 	entry->generation = generation;
@@ -84,11 +107,10 @@ void flow_close(struct flow_table *table, struct flow *flow)
 {
 	if (!flow)
 		return;
+	table_sender_close(flow->table, flow->handle);
 	table->free_index[(table->free_first + table->free_count) % table->capacity] = packet_handle_index(flow->handle);
 	table->free_count++;
-	if (flow->path == HOP_PATH_UDP)
-		path_check_fini(&flow->check);
-	hop_fini(&flow->hop);
+	flow_fini(flow);
 	flow->member = NULL;
 }
 
@@ -100,4 +122,16 @@ struct flow *flow_find(const struct flow_table *table, uint32_t handle)
 	const struct entry *entry = &table->entry[index];
 	bool is_known = entry->flow && entry->flow->member && entry->generation == packet_handle_generation(handle);
 	return is_known ? entry->flow : NULL;
+}
+
+void flow_move(struct flow *flow, const struct loop_address *to)
+{
+	flow->address = *to;
+	flow->has_address = true;
+	table_sender_move(flow->table, flow->handle, to->peer.sin6_addr.s6_addr, to->peer.sin6_port);
+}
+
+struct fanout_window *flow_window(const struct flow *flow)
+{
+	return &table_memory(flow->table)->window[packet_handle_index(flow->handle)];
 }

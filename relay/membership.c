@@ -3,7 +3,11 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/token.h"
+#include "relay/feedback.h"
+#include "relay/receivers.h"
 #include "relay/relay.h"
+#include "relay/tcs_config.h"
 #include "relay/tcs_session.h"
 
 _Static_assert(sizeof(struct hop_keys) == 2 * PACKET_TAG_KEY_BYTES + 2 * SRTP_MASTER_BYTES, "exporter output has no holes");
@@ -45,6 +49,7 @@ static void changed(struct member *member, uint64_t now_ns)
 
 void membership_tick(struct tcs_session *session, uint64_t now_ns)
 {
+	feedback_tick(session->relay, session->member, now_ns);
 	if (session->member->is_changed && now_ns - session->member->told_ns >= TCS_SESSION_TELL_NS)
 		tell_others(session->member, now_ns);
 }
@@ -67,12 +72,22 @@ static enum relay_stats_counter refusal(enum control_end reason)
 	}
 }
 
+// What 1,024 bytes cost of a sender's time, 0: nothing.
+static uint32_t ns_per_kib(uint64_t kbit_s)
+{
+	uint64_t ns = kbit_s ? 8192000000u / kbit_s : 0;
+	return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+}
+
 static enum err open_flows(struct tcs_session *session, struct member *member)
 {
 	for (uint8_t path = 0; path < HOP_PATHS; path++) {
 		struct hop_keys keys;
 		enum err err = tls_conn_export(session->tls, HOP_EXPORTER_LABEL, &path, sizeof(path), (uint8_t *)&keys, sizeof(keys));
-		struct flow_options options = { .member = member, .path = (enum hop_path)path, .index = member->index, .keys = &keys };
+		struct flow_options options = { .table = session->relay->table, .member = member, .room = member->room->number,
+						.path = (enum hop_path)path, .index = member->index, .keys = &keys,
+						.may_send = member->rights & TOKEN_RIGHT_SEND,
+						.ns_per_kib = ns_per_kib(session->relay->config->sender_rate_max) };
 		if (!err)
 			err = flow_open(session->relay->flows, &options, &member->flow[path]);
 		secret_wipe(&keys, sizeof(keys));
@@ -108,6 +123,7 @@ static enum err enter(struct tcs_session *session, const struct token_ticket *ti
 		return err;
 	}
 	session->member = member;
+	receivers_changed(relay, member->room);
 	return ERR_OK;
 }
 
@@ -161,8 +177,10 @@ static void set_path(struct tcs_session *session, enum hop_path path)
 {
 	struct member *member = session->member;
 	bool is_possible = path == HOP_PATH_TLS || member->flow[HOP_PATH_UDP]->has_address;
-	if (is_possible)
+	if (is_possible && member->path != path) {
 		member->path = path;
+		receivers_changed(session->relay, member->room);
+	}
 	tcs_session_send(session, &(struct control_message){ .type = CONTROL_PATH_IS, .path = (uint8_t)member->path });
 }
 
@@ -177,10 +195,14 @@ void membership_message(struct tcs_session *session, const struct control_messag
 		break;
 	case CONTROL_STREAMS:
 		member->catalogue = message->streams;
+		receivers_describe(session->relay, member);
 		changed(member, now_ns);
 		break;
 	case CONTROL_PATH:
 		set_path(session, (enum hop_path)message->path);
+		break;
+	case CONTROL_SUBSCRIBE:
+		receivers_subscribe(session->relay, member, &message->subscribe);
 		break;
 	case CONTROL_PING:
 		tcs_session_send(session, &(struct control_message){ .type = CONTROL_PONG, .ping = message->ping });
@@ -208,6 +230,7 @@ void membership_leave(struct tcs_session *session, enum control_end reason)
 	outbox_flush(relay->outbox);
 	session->member = NULL;
 	close_flows(relay, member);
+	receivers_forget(relay, member);
 	rooms_leave(relay->rooms, member);
 	relay_stats_add(&relay->stats, STATS_sessions_ended, 1);
 	relay->is_changed = true;

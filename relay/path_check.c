@@ -5,8 +5,10 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "relay/feedback.h"
+#include "relay/receivers.h"
 #include "relay/relay.h"
 #include "relay/relay_address.h"
+#include "relay/upward.h"
 
 #include <string.h>
 
@@ -100,15 +102,15 @@ static void respond(struct relay *relay, struct flow *flow, const struct loop_ad
 		return;
 	}
 	// Now the packet is proven to come from the client: an old answer, sent again, must not move it back.
-	if (!replay_accept(&flow->replay, counter)) {
-		relay_stats_add(&relay->stats, STATS_counter_replayed, 1);
+	if (!fanout_take(flow_window(flow), counter)) {
+		upward_drop(relay, FANOUT_counter_replayed);
 		return;
 	}
 	char text[RELAY_ADDRESS_TEXT_MAX];
 	relay_address_emit(&from->peer, text);
 	log_line(LOG_DEBUG, "handle %08x: UDP path %s %s", flow->handle, flow->has_address ? "moved to" : "is", text);
-	flow->address = *from;
-	flow->has_address = true;
+	flow_move(flow, from);
+	receivers_changed(relay, flow->member->room);
 	relay_stats_add(&relay->stats, STATS_addresses_moved, 1);
 	feedback_send(relay, flow->member, HOP_PATH_UDP, &(struct hop_message){ .kind = HOP_KEEPALIVE }); // so that it knows
 }
@@ -122,8 +124,8 @@ void path_check_foreign(struct relay *relay, struct flow *flow, const struct loo
 	}
 	if (packet_parse(bytes, size, &header))
 		return;
-	if (!replay_is_fresh(&flow->replay, header.counter)) {
-		relay_stats_add(&relay->stats, STATS_counter_replayed, 1);
+	if (!fanout_is_fresh(flow_window(flow), header.counter)) {
+		upward_drop(relay, FANOUT_counter_replayed);
 		return;
 	}
 	struct hop_message message;
@@ -133,6 +135,6 @@ void path_check_foreign(struct relay *relay, struct flow *flow, const struct loo
 		return;
 	}
 	if (flow->has_address) // else it is how every UDP path begins
-		relay_stats_add(&relay->stats, STATS_address_foreign, 1);
+		upward_drop(relay, FANOUT_address_foreign);
 	challenge(relay, flow, from, size);
 }

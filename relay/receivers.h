@@ -17,13 +17,17 @@ void receivers_changed_all(struct relay *relay);
 // Write what has changed. At the end of every wake-up, and before a stream is opened. What the table has no room for
 // stays as it was and is tried again by the next tick.
 void receivers_flush(struct relay *relay);
-// Every 100 ms: retries, histories, streams that have ended.
+// Every 100 ms: what had to wait, sizes of histories, streams that have ended.
 void receivers_tick(struct relay *relay, uint64_t now_ns);
 
 // The flow's first packet of this stream: from now on the table leads it to its receivers. ERR_LIMIT: too many streams;
 // ERR_FULL: no room in the table.
 enum err receivers_open_stream(struct relay *relay, struct flow *flow, uint8_t stream) CHECK_RESULT;
-// Before the member leaves: nothing of the table is its any more.
+// What the member wants of others, from now on.
+void receivers_subscribe(struct relay *relay, struct member *member, const struct control_subscribe *message);
+// The sender's catalogue has changed, and with it which streams may be shed.
+void receivers_describe(struct relay *relay, struct member *sender);
+// Before the member leaves the room, its flows closed: nothing of the table is its any more.
 void receivers_forget(struct relay *relay, struct member *member);
 
 #endif

@@ -10,7 +10,7 @@ enum { BUCKETS = 1024, FIRST_INDEX = 1, LAST_INDEX = (1 << 24) - 1 }; // an SSRC
 
 struct rooms {
 	struct room_limits limits;
-	size_t count, member_count, history_left;
+	size_t count, member_count;
 	uint8_t key[PACKET_TAG_KEY_BYTES]; // meeting ids are drawn by clients: they shall not choose their bucket
 	struct room *bucket[BUCKETS];
 	uint32_t last_number;
@@ -22,9 +22,7 @@ struct rooms *rooms_new(const struct room_limits *limits)
 	struct rooms *rooms = calloc(1, sizeof(*rooms));
 	if (!rooms)
 		return NULL;
-	size_t histories = limits->members * ROOM_HISTORY_SHARE_BYTES;
 	rooms->limits = *limits;
-	rooms->history_left = histories > ROOM_HISTORY_ALL_MIN_BYTES ? histories : ROOM_HISTORY_ALL_MIN_BYTES;
 	secret_random(rooms->key, sizeof(rooms->key));
 	return rooms;
 }
@@ -177,29 +175,15 @@ void rooms_leave(struct rooms *rooms, struct member *member)
 	room->count--;
 	memmove(&room->member[at], &room->member[at + 1], (room->count - at) * sizeof(struct member *));
 	rooms->member_count--;
-	rooms->history_left += member->history_bytes;
 	if (room->count == 0)
 		room_free(rooms, room);
 	for (size_t i = 0; i < member->stream_count; i++) {
-		history_fini(&member->stream[i]->history);
 		free(member->stream[i]->asked);
 		free(member->stream[i]);
 	}
 	free(member->unwanted);
 	free(member->announcement);
 	free(member);
-}
-
-size_t rooms_history_left(const struct rooms *rooms, const struct member *sender)
-{
-	size_t own = ROOM_HISTORY_BYTES - sender->history_bytes;
-	return own < rooms->history_left ? own : rooms->history_left;
-}
-
-void rooms_history_take(struct rooms *rooms, struct member *sender, size_t bytes)
-{
-	sender->history_bytes += bytes;
-	rooms->history_left -= bytes;
 }
 
 struct member *room_find_index(const struct room *room, uint32_t index)

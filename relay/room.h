@@ -1,17 +1,15 @@
-// Rooms: who is in which running meeting, what they announced, and the recent past of their streams.
+// Rooms: who is in which running meeting, what they announced, and what they want of each other.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef RELAY_ROOM_H
 #define RELAY_ROOM_H
 
 #include "base/control.h"
 #include "relay/flow.h"
-#include "relay/history.h"
 
 struct tcs_session;
 struct rooms;
 
-// Memory for histories: of one sender, and of all together so much for each participant, few of whom send much.
-enum { ROOM_HISTORY_BYTES = 4 << 20, ROOM_HISTORY_SHARE_BYTES = 256 << 10, ROOM_HISTORY_ALL_MIN_BYTES = 64 << 20, ROOM_ASKED = 128, ROOM_UNWANTED_MAX = 1024 };
+enum { ROOM_ASKED = 128, ROOM_UNWANTED_MAX = 1024 };
 
 // A packet that the sender was lately asked for.
 struct room_asked {
@@ -24,9 +22,9 @@ struct room_stream {
 	uint8_t stream; // low byte of the SSRC
 	bool is_resubscribed;         // who wants it may have changed since its block was found
 	struct room_block *block;     // who receives it; of the room's list
+	struct room_block *wanted_block; // the same, once it has been written
 	uint64_t packets[HOP_PATHS];  // forwarded on this path when last looked at,
 	uint64_t moved_ns[HOP_PATHS]; // and when that number last changed
-	struct history history;
 	uint64_t pli_ns, pli_used_ns; // when its sender was last asked for a key frame; what is used of the allowance
 	struct room_asked *asked; // ROOM_ASKED of them, from the first request on
 };
@@ -46,7 +44,6 @@ struct member {
 	uint64_t told_ns;
 	struct room_stream *stream[CONTROL_STREAMS_MAX];
 	size_t stream_count;
-	size_t history_bytes; // what its histories take
 	uint64_t retransmit_ns; // up to which its allowance of retransmissions is used
 	uint64_t subscribe_ns;  // the same of subscriptions that take effect at once
 	uint32_t *unwanted;     // SSRCs of others that it does not want, rising
@@ -58,6 +55,7 @@ struct room_block {
 	uint32_t block;     // of the table
 	uint64_t digest;    // of the records that were last written, 0: none
 	bool is_changed;    // to be written
+	bool is_written;    // just now: the senders' positions in it are new
 	uint32_t *unwilling; // indexes of members, rising
 	size_t unwilling_count;
 	struct room_block *next;
@@ -90,10 +88,6 @@ struct room *rooms_next(const struct rooms *rooms, const struct room *previous);
 enum err rooms_join(struct rooms *rooms, const struct id *meeting, const struct id *participant, struct member **out) CHECK_RESULT;
 // Frees the member, whose flows must be closed, and the room after its last one.
 void rooms_leave(struct rooms *rooms, struct member *member);
-
-// What the sender's histories may still take, and that they took so much of it.
-size_t rooms_history_left(const struct rooms *rooms, const struct member *sender);
-void rooms_history_take(struct rooms *rooms, struct member *sender, size_t bytes);
 
 // Rooms that wait to be written: put one there (once), take the oldest out; NULL: none.
 void rooms_change(struct rooms *rooms, struct room *room);

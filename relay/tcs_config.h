@@ -19,6 +19,7 @@ struct tcs_config {
 	unsigned loop;      // enum loop_choice
 	uint64_t realtime_priority; // 0: ordinary scheduling
 	unsigned log_level;
+	uint64_t dscp, sender_rate_max, history_memory;
 	uint64_t meetings_max, participants_max, participants_per_meeting_max, connections_per_address_max, handshakes_max;
 };
 

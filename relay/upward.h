@@ -11,4 +11,7 @@ struct relay;
 // stay until the outbox is flushed.
 void upward_receive(struct relay *relay, struct media_up *up);
 
+// Count a packet that is refused here by the reason that the packet path would have given.
+void upward_drop(struct relay *relay, enum fanout_counter reason);
+
 #endif

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "relay/receivers_block.h"
+
+#include "base/token.h"
+#include "relay/relay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum err block_new(struct relay *relay, const uint32_t *unwilling, size_t count, struct room_block **out)
+{
+	struct room_block *block = calloc(1, sizeof(*block));
+	if (!block)
+		return ERR_NOMEM;
+	block->unwilling = count ? malloc(count * sizeof(*unwilling)) : NULL;
+	enum err err = count && !block->unwilling ? ERR_NOMEM : table_block_new(relay->table, &block->block);
+	if (err) {
+		free(block->unwilling);
+		free(block);
+		return err;
+	}
+	if (count > 0)
+		memcpy(block->unwilling, unwilling, count * sizeof(*unwilling));
+	block->unwilling_count = count;
+	block->is_changed = true;
+	*out = block;
+	return ERR_OK;
+}
+
+static void block_free(struct relay *relay, struct room_block *block)
+{
+	table_block_free(relay->table, block->block);
+	free(block->unwilling);
+	free(block);
+}
+
+// ---------------------------------------------------------------- which
+
+// Who of the room does not want the stream, by rising index. `out` has room for all.
+static size_t find_unwilling(const struct room *room, const struct member *sender, uint8_t stream, uint32_t *out)
+{
+	uint32_t ssrc = packet_ssrc(sender->index, stream);
+	size_t count = 0;
+	for (size_t i = 0; i < room->count; i++) {
+		if (!room_is_wanted(room->member[i], ssrc))
+			out[count++] = room->member[i]->index;
+	}
+	return count;
+}
+
+static enum err find_block(struct relay *relay, struct room *room, const uint32_t *unwilling, size_t count, struct room_block **out)
+{
+	struct room_block **at = &room->block;
+	for (; *at; at = &(*at)->next) {
+		if ((*at)->unwilling_count == count && (count == 0 || memcmp((*at)->unwilling, unwilling, count * sizeof(*unwilling)) == 0))
+			break;
+	}
+	enum err err = *at ? ERR_OK : block_new(relay, unwilling, count, at);
+	*out = *at;
+	return err;
+}
+
+static enum err resubscribe(struct relay *relay, struct room *room, uint32_t *unwilling)
+{
+	for (size_t i = 0; i < room->count; i++) {
+		struct member *sender = room->member[i];
+		for (size_t n = 0; n < sender->stream_count; n++) {
+			struct room_stream *stream = sender->stream[n];
+			if (!stream->is_resubscribed)
+				continue;
+			size_t count = find_unwilling(room, sender, stream->stream, unwilling);
+			enum err err = find_block(relay, room, unwilling, count, &stream->wanted_block);
+			if (err)
+				return err;
+			stream->is_resubscribed = false;
+		}
+	}
+	return ERR_OK;
+}
+
+enum err receivers_block_all(struct relay *relay, struct room *room)
+{
+	struct room_block *first;
+	enum err err = room->block ? ERR_OK : find_block(relay, room, NULL, 0, &first);
+	uint32_t *unwilling = err ? NULL : malloc(room->count * sizeof(*unwilling));
+	if (!err)
+		err = unwilling ? resubscribe(relay, room, unwilling) : ERR_NOMEM;
+	free(unwilling);
+	return err;
+}
+
+// ---------------------------------------------------------------- what
+
+// Both lists rise by index.
+static void select_willing(const struct room_block *block, const struct receivers_list *all, struct receivers_list *out)
+{
+	size_t at = 0;
+	out->count = 0;
+	for (size_t i = 0; i < all->count; i++) {
+		while (at < block->unwilling_count && block->unwilling[at] < all->record[i].member)
+			at++;
+		if (at < block->unwilling_count && block->unwilling[at] == all->record[i].member)
+			continue;
+		out->record[out->count] = all->record[i];
+		out->place[out->count++] = all->place[i];
+	}
+}
+
+static uint64_t digest_of(const struct receivers_list *list, uint16_t flags)
+{
+	const uint8_t key[PACKET_TAG_KEY_BYTES] = { (uint8_t)flags };
+	uint64_t digest = packet_siphash(key, (const uint8_t *)list->record, list->count * sizeof(*list->record));
+	return digest ? digest : 1;
+}
+
+enum err receivers_block_write(struct relay *relay, const struct room *room, struct room_block *block, const struct receivers_list *all,
+			       struct receivers_list *scratch)
+{
+	select_willing(block, all, scratch);
+	uint16_t flags = engine_choose(relay, scratch->record, scratch->place, scratch->count);
+	for (size_t i = 0; i < scratch->count; i++)
+		table_receiver_finish(&scratch->record[i]);
+	uint64_t digest = digest_of(scratch, flags);
+	if (digest != block->digest) {
+		enum err err = table_block_write(relay->table, block->block, room->number, scratch->record, scratch->count, flags);
+		if (err)
+			return err;
+		block->is_written = true;
+		block->digest = digest;
+	}
+	block->is_changed = false;
+	return ERR_OK;
+}
+
+// ---------------------------------------------------------------- enough
+
+static bool is_used(const struct room *room, const struct room_block *block)
+{
+	for (size_t i = 0; i < room->count; i++) {
+		for (size_t n = 0; n < room->member[i]->stream_count; n++) {
+			if (room->member[i]->stream[n]->block == block)
+				return true;
+		}
+	}
+	return false;
+}
+
+void receivers_block_tidy(struct relay *relay, struct room *room)
+{
+	room->block->is_written = false;
+	for (struct room_block **at = &room->block->next; *at;) {
+		struct room_block *block = *at;
+		block->is_written = false;
+		if (is_used(room, block)) {
+			at = &block->next;
+			continue;
+		}
+		*at = block->next;
+		block_free(relay, block);
+	}
+}
+
+void receivers_block_free_all(struct relay *relay, struct room *room)
+{
+	while (room->block) {
+		struct room_block *block = room->block;
+		room->block = block->next;
+		block_free(relay, block);
+	}
+}
