@@ -1,15 +1,19 @@
 // How good is what was received? Compares a recording of `tcc-cli join --record` with what was sent.
 //
 //   meter --recording DIRECTORY/UUID --wav FILE --y4m FILE
+//   meter --transit CAPTURE --port N
 //
 // Sound: aligned with the looped source (align.h), normalised correlation, delay from capture to play-out found
 // by the alignment and the recording's time stamps. Pictures: each one that was really received, by its RTP
 // timestamp, against the picture of the source that was captured then; psnr_db is the mean of the pictures' luma
-// PSNR, psnr_weighted_db that of (6 Y + Cb + Cr) / 8. One line of JSON, null for what is not in the recording.
+// PSNR, psnr_weighted_db that of (6 Y + Cb + Cr) / 8.
+// The second form: how long the relay at UDP port N kept the media packets of a capture. One line of JSON, null for what is not in the recording.
 // Exit status 0: measured, 1: a file is missing or damaged, 2: wrong use. SPDX-License-Identifier: Apache-2.0
+#include "base/text.h"
 #include "tests/tools/align.h"
 #include "tests/tools/picture.h"
 #include "tests/tools/sound.h"
+#include "tests/tools/transit.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -191,23 +195,51 @@ static void print(const struct meter *meter)
 	       meter->unmatched);
 }
 
+static int measure_transit(const char *path, uint16_t port)
+{
+	struct transit transit = { .relay_port = port };
+	struct transit_times times;
+	enum err err = transit_capture(&transit, path);
+	if (err == ERR_OK)
+		err = transit_times(&transit, &times);
+	if (err == ERR_OK)
+		printf("{\"packets\":%zu,\"forwarded\":%zu,\"copies\":%" PRIu64 ",\"retransmitted\":%" PRIu64 ",\"strays\":%" PRIu64
+		       ",\"trains_in\":%" PRIu64 ",\"packets_in_trains\":%" PRIu64 ",\"trains_out\":%" PRIu64
+		       ",\"first_copy_us\":{\"p50\":%.3f,\"p99\":%.3f},\"last_copy_us\":{\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f}}\n",
+		       transit.count, times.count, transit.copies, transit.retransmitted, transit.strays, transit.trains_in,
+		       transit.packets_in_trains, transit.trains_out, (double)times.first_p50 / 1e3, (double)times.first_p99 / 1e3,
+		       (double)times.last_p50 / 1e3, (double)times.last_p99 / 1e3, (double)times.last_max / 1e3);
+	else
+		complain(path, why_of(err));
+	transit_fini(&transit);
+	return err == ERR_OK ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "recording", required_argument, NULL, 'r' }, { "wav", required_argument, NULL, 'w' },
-		{ "y4m", required_argument, NULL, 'y' }, {},
+		{ "y4m", required_argument, NULL, 'y' },       { "transit", required_argument, NULL, 't' },
+		{ "port", required_argument, NULL, 'p' },      {},
 	};
 	struct meter meter = {};
+	const char *capture = NULL;
+	uint64_t port = 0;
 	bool is_good = true;
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
 		switch (option) {
 		case 'r': meter.recording = optarg; break;
 		case 'w': meter.wav = optarg; break;
 		case 'y': meter.y4m = optarg; break;
+		case 't': capture = optarg; break;
+		case 'p': is_good = is_good && text_u64_parse(optarg, 1, UINT16_MAX, &port) == ERR_OK; break;
 		default: is_good = false;
 		}
+	if (is_good && optind == argc && capture && port)
+		return measure_transit(capture, (uint16_t)port);
 	if (!is_good || optind != argc || !meter.recording || !meter.wav || !meter.y4m) {
-		fprintf(stderr, "usage: meter --recording DIRECTORY/UUID --wav FILE --y4m FILE\n");
+		fprintf(stderr, "usage: meter --recording DIRECTORY/UUID --wav FILE --y4m FILE\n"
+				"       meter --transit CAPTURE --port N\n");
 		return 2;
 	}
 	if (!measure_pictures(&meter) || !measure_sound(&meter))

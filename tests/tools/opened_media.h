@@ -11,6 +11,7 @@
 #include "client/engine/e2ee/e2ee.h"
 #include "tests/tools/needles.h"
 #include "tests/tools/pcap.h"
+#include "tests/tools/train.h"
 
 #include <openssl/evp.h>
 
@@ -155,16 +156,10 @@ static inline enum err opened_media_datagram(struct opened_media *media, const u
 	return opened_media_add_pieces(set, payload, payload_size, is_video ? "encoded VP9" : "encoded Opus");
 }
 
-// A captured UDP payload is one datagram, or a train of them (GSO) of equal size, the last one shorter: the
-// next begins where the handle comes again before something that looks like our RTP header.
+// The datagram or train of datagrams in a captured UDP payload.
 static inline enum err opened_media_train(struct opened_media *media, const uint8_t *bytes, size_t size, struct needles *set)
 {
-	size_t each = size;
-	struct packet_rtp rtp;
-	for (size_t at = PACKET_MEDIA_MIN_BYTES; size > PACKET_MAX_BYTES && at <= PACKET_MAX_BYTES && each == size; at++)
-		if (size - at >= PACKET_MEDIA_MIN_BYTES && memcmp(bytes, bytes + at, 4) == 0 &&
-		    packet_rtp_parse(bytes + at, PACKET_MEDIA_MIN_BYTES, &rtp) == ERR_OK)
-			each = at;
+	size_t each = train_segment_bytes(bytes, size);
 	enum err err = ERR_OK;
 	for (size_t at = 0; at < size && err == ERR_OK; at += each)
 		err = opened_media_datagram(media, bytes + at, size - at < each ? size - at : each, set);

@@ -19,9 +19,11 @@ struct pcap {
 	size_t size;
 	size_t at; // next record
 	uint32_t link_type;
+	uint32_t tick_ns; // of the fractions of a second in time stamps
 };
 
 struct pcap_datagram {
+	uint64_t time_ns; // of its capture
 	uint16_t from_port, to_port;
 	const uint8_t *payload; // borrowed
 	size_t size;
@@ -63,6 +65,7 @@ static inline enum err pcap_read(const char *path, struct pcap *out)
 		return err;
 	}
 	out->link_type = pcap_u32(out->bytes + 20);
+	out->tick_ns = pcap_u32(out->bytes) == 0xa1b23c4d ? 1 : 1000;
 	if (out->link_type != PCAP_ETHERNET && out->link_type != PCAP_RAW) {
 		pcap_fini(out);
 		return ERR_VERSION;
@@ -102,8 +105,10 @@ static inline bool pcap_next(struct pcap *pcap, struct pcap_datagram *out)
 		if (length > pcap->size - pcap->at - PCAP_RECORD_BYTES)
 			return false;
 		pcap->at += PCAP_RECORD_BYTES + length;
-		if (length > skip && pcap_udp(record + PCAP_RECORD_BYTES + skip, length - skip, out))
+		if (length > skip && pcap_udp(record + PCAP_RECORD_BYTES + skip, length - skip, out)) {
+			out->time_ns = (uint64_t)pcap_u32(record) * 1000000000u + (uint64_t)pcap_u32(record + 4) * pcap->tick_ns;
 			return true;
+		}
 	}
 	return false;
 }
