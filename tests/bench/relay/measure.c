@@ -30,10 +30,12 @@ static const char usage_text[] =
 	"  --train            each burst is one UDP_SEGMENT train from a socket\n"
 	"  --latency          percentiles of the time from sending to arrival\n"
 	"  --forward N        not to the relay, but to N receivers in turn: for a router between\n"
+	"  --plain rtp|channel --port P   as other relays take it, at that port\n"
 	"  --forgery KIND     tag, counter, address, stream, room; --good-every K, --other-index I (for room)\n"
 	"  --charge PID       whose time is counted: all threads of the process, or the kernel thread\n"
 	"Prints JSON.\n";
 
+static const char *const plains[WIRE_PLAINS] = { "none", "rtp", "channel" };
 static const char *const forgeries[WIRE_FORGERIES] = { "none", "tag", "counter", "address", "stream", "room" };
 
 // ---------------------------------------------------------------- what is sent
@@ -48,12 +50,12 @@ static uint64_t sum_words(const void *bytes, size_t size)
 }
 
 // Ethernet, IPv4 and UDP header, and sums of all that is the same in each packet.
-static void set_headers(struct wire_config *config, const uint8_t *payload, size_t size)
+static void set_headers(struct wire_config *config, uint16_t to_port, const uint8_t *payload, size_t size)
 {
 	uint8_t *ip = config->headers + 14, *udp = config->headers + 34;
 	static const uint8_t ethernet[14] = { 2, 0, 0, 0, 1, 2, 2, 0, 0, 0, 1, 1, 8, 0 };
 	uint32_t to = htonl(WIRE_RELAY_ADDRESS), from = htonl(WIRE_SENDER_ADDRESS);
-	uint16_t length = htons((uint16_t)(size + 28)), udp_length = htons((uint16_t)(size + 8)), port = htons(WIRE_RELAY_PORT);
+	uint16_t length = htons((uint16_t)(size + 28)), udp_length = htons((uint16_t)(size + 8)), port = htons(to_port);
 	memcpy(config->headers, ethernet, sizeof(ethernet));
 	ip[0] = 0x45;
 	memcpy(ip + 2, &length, 2);
@@ -74,11 +76,14 @@ static void set_config(struct wire_config *config, const struct measure_options 
 	*config = (struct wire_config){ .frame_bytes = options->frame_bytes, .stream = options->stream, .audio_every = options->audio_every,
 					.forgery = options->forgery, .good_every = options->good_every, .forward = options->forward,
 					.is_latency_wanted = options->is_latency_wanted, .other_index = options->other_index,
+					.plain = options->plain,
 					.burst = options->burst, .copies = options->rate ? 0 : options->copies };
 	if (options->rate)
 		config->period_ns = options->burst * 1000000000ull / options->rate;
-	set_headers(config, payload, options->frame_bytes - WIRE_HEADERS_BYTES);
+	set_headers(config, options->port, payload, options->frame_bytes - WIRE_HEADERS_BYTES);
 	memcpy(config->head, payload, WIRE_HEAD_BYTES);
+	if (options->plain)
+		return;
 	config->head[2] &= 0xffff; // sequence, timestamp and SSRC are put in
 	config->head[3] &= ~0xffffffffull;
 }
@@ -175,7 +180,10 @@ static int measure(const struct measure_options *options)
 	senders[0] = senders_anybody();
 	if (options->senders && !senders_read(options->senders, senders, &count))
 		return 1;
-	senders_template(payload, options->frame_bytes - WIRE_HEADERS_BYTES);
+	if (options->plain)
+		senders_plain_template(options->plain, payload, options->frame_bytes - WIRE_HEADERS_BYTES);
+	else
+		senders_template(payload, options->frame_bytes - WIRE_HEADERS_BYTES);
 	lab_pin(options->core);
 	libbpf_set_print(no_log);
 	struct traffic_bpf *traffic = traffic_bpf__open_and_load();
@@ -204,13 +212,13 @@ static int measure(const struct measure_options *options)
 
 // ---------------------------------------------------------------- command line
 
-static uint32_t parse_forgery(const char *text)
+static uint32_t parse_word(const char *option, const char *text, const char *const *words, uint32_t count)
 {
-	for (uint32_t i = 0; i < WIRE_FORGERIES; i++) {
-		if (strcmp(text, forgeries[i]) == 0)
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(text, words[i]) == 0)
 			return i;
 	}
-	fprintf(stderr, "bench_relay: --forgery %s: not known\n", text);
+	fprintf(stderr, "bench_relay: --%s %s: not known\n", option, text);
 	exit(2);
 }
 
@@ -229,7 +237,9 @@ static void parse_option(int option, const char *name, struct measure_options *o
 	case 'T': out->is_train = true; break;
 	case 'L': out->is_latency_wanted = true; break;
 	case 'f': out->forward = (uint32_t)lab_number(name, optarg, WIRE_RECEIVERS_MAX); break;
-	case 'F': out->forgery = parse_forgery(optarg); break;
+	case 'F': out->forgery = parse_word(name, optarg, forgeries, WIRE_FORGERIES); break;
+	case 'P': out->plain = parse_word(name, optarg, plains, WIRE_PLAINS); break;
+	case 'q': out->port = (uint16_t)lab_number(name, optarg, 65535); break;
 	case 'g': out->good_every = (uint32_t)lab_number(name, optarg, 1000000); break;
 	case 'o': out->other_index = (uint32_t)lab_number(name, optarg, 0xffffff); break;
 	case 'p':
@@ -249,9 +259,10 @@ int measure_main(int argc, char **argv)
 		{ "seconds", 1, NULL, 't' }, { "bytes", 1, NULL, 'l' }, { "stream", 1, NULL, 'S' }, { "audio-every", 1, NULL, 'a' },
 		{ "core", 1, NULL, 'c' }, { "train", 0, NULL, 'T' }, { "latency", 0, NULL, 'L' }, { "forward", 1, NULL, 'f' },
 		{ "forgery", 1, NULL, 'F' }, { "good-every", 1, NULL, 'g' }, { "other-index", 1, NULL, 'o' }, { "charge", 1, NULL, 'p' },
+		{ "plain", 1, NULL, 'P' }, { "port", 1, NULL, 'q' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct measure_options options = { .copies = 1, .burst = 1, .frame_bytes = 1142, .stream = 1, .seconds = 0.5, .core = 1 };
+	struct measure_options options = { .copies = 1, .burst = 1, .frame_bytes = 1142, .stream = 1, .seconds = 0.5, .core = 1, .port = WIRE_RELAY_PORT };
 	int option, row = 0;
 	while ((option = getopt_long(argc, argv, "", rows, &row)) != -1)
 		parse_option(option, option == '?' ? "" : rows[row].name, &options);

@@ -14,6 +14,8 @@ struct measure_options {
 	const char *senders; // file; NULL: senders_anybody
 	uint32_t copies;     // of each packet, expected
 	uint32_t burst, frame_bytes, stream, audio_every, forgery, good_every, forward, other_index;
+	uint32_t plain;      // enum wire_plain
+	uint16_t port;       // of the relay
 	uint64_t rate;       // packets/s; 0: closed loop
 	double seconds;
 	int core;

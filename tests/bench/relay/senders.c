@@ -76,6 +76,19 @@ static void put_be(uint8_t *p, uint64_t v, unsigned bytes)
 		p[i] = (uint8_t)(v >> 8 * (bytes - 1 - i));
 }
 
+void senders_plain_template(enum wire_plain plain, uint8_t *datagram, size_t size)
+{
+	static const uint8_t rtp[12] = { 0x80, 96, 0, 0, 0, 0, 0, 0, 0x12, 0x34, 0x56, 0x78 };
+	for (size_t i = 0; i < size; i++)
+		datagram[i] = (uint8_t)(i * 7);
+	memcpy(datagram + (plain == WIRE_CHANNEL ? 4 : 0), rtp, sizeof(rtp));
+	if (plain == WIRE_CHANNEL) {
+		put_be(datagram, WIRE_CHANNEL_NUMBER, 2);
+		put_be(datagram + 2, size - 4, 2);
+	}
+	memset(datagram + WIRE_HEAD_BYTES, 0, WIRE_STAMP_BYTES);
+}
+
 void senders_stamp(struct wire_sender *sender, uint32_t stream, uint64_t now_ns, uint64_t ordinal, uint8_t *datagram, size_t size)
 {
 	put_be(datagram + PACKET_HEADER_BYTES + 2, sender->sequence[stream % WIRE_STREAMS]++, 2);

@@ -15,6 +15,8 @@ bool senders_write(const char *path, const struct wire_sender *senders, size_t c
 struct wire_sender senders_anybody(void);
 // A media datagram of the sender: hop header and RTP header, `size` bytes of pattern behind them.
 void senders_template(uint8_t *datagram, size_t size);
+// What other relays take, complete but for sequence number and timestamp.
+void senders_plain_template(enum wire_plain plain, uint8_t *datagram, size_t size);
 // Make it that sender's next packet of a stream, with its time and ordinal behind the headers.
 void senders_stamp(struct wire_sender *sender, uint32_t stream, uint64_t now_ns, uint64_t ordinal, uint8_t *datagram, size_t size);
 

@@ -115,6 +115,21 @@ static __always_inline void make_head(struct fanout_packet *p, struct wire_sende
 	p->head[1] = __builtin_bswap64(tag);
 }
 
+// Sequence number and timestamp of an RTP header, which is the datagram's or behind the four bytes of ChannelData.
+static __always_inline void make_plain(struct fanout_packet *p, struct wire_sender *sender)
+{
+	uint64_t sequence = bpf_htons(sender->sequence[0]++), timestamp = bpf_htonl(sender->timestamp);
+	sender->timestamp += 90;
+	for (int w = 0; w < WIRE_HEAD_BYTES / 8; w++)
+		p->head[w] = config.head[w];
+	if (config.plain == WIRE_RTP) {
+		p->head[0] |= sequence << 16 | timestamp << 32;
+	} else {
+		p->head[0] |= sequence << 48;
+		p->head[1] |= timestamp;
+	}
+}
+
 static __always_inline void count(const struct choice *choice)
 {
 	if (choice->forgery == WIRE_GOOD) {
@@ -142,7 +157,10 @@ int generator(struct xdp_md *ctx)
 	struct wire_sender *sender = &senders[at];
 	struct choice choice = choose(i, sender);
 	struct fanout_packet packet;
-	make_head(&packet, sender, &choice);
+	if (config.plain)
+		make_plain(&packet, sender);
+	else
+		make_head(&packet, sender, &choice);
 
 	__builtin_memcpy(data, config.headers, WIRE_HEADERS_BYTES);
 	struct iphdr *ip = (struct iphdr *)(data + 14);
@@ -201,7 +219,7 @@ int sink(struct __sk_buff *skb)
 	if (ip->protocol != IPPROTO_UDP || port < WIRE_RECEIVER_PORT || port >= WIRE_RECEIVER_PORT + WIRE_RECEIVERS_MAX)
 		return TCX_NEXT;
 	const uint64_t *body = (const uint64_t *)(data + WIRE_HEADERS_BYTES);
-	if ((uint8_t)body[0] >> 6 != FANOUT_TYPE_MEDIA)
+	if (!config.plain && (uint8_t)body[0] >> 6 != FANOUT_TYPE_MEDIA)
 		return TCX_NEXT;
 	arrived(body, skb->gso_segs > 1 ? skb->gso_segs : 1, skb->len);
 	return TCX_DROP;

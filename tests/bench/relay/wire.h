@@ -38,6 +38,10 @@ struct wire_sender {
 // What is wrong with a packet.
 enum wire_forgery { WIRE_GOOD, WIRE_BAD_TAG, WIRE_BAD_COUNTER, WIRE_BAD_ADDRESS, WIRE_BAD_STREAM, WIRE_BAD_ROOM, WIRE_FORGERIES };
 
+// Datagrams as other relays take them, without hop header: RTP, TURN's ChannelData with RTP in it.
+enum wire_plain { WIRE_HUISCLOS, WIRE_RTP, WIRE_CHANNEL, WIRE_PLAINS };
+enum { WIRE_CHANNEL_NUMBER = 0x4000 };
+
 struct wire_config {
 	uint32_t ifindex;            // of hg0
 	uint32_t frame_bytes;
@@ -49,6 +53,7 @@ struct wire_config {
 	uint32_t forward;            // not 0: to so many receivers in turn, not to the relay
 	uint32_t is_latency_wanted;
 	uint32_t other_index;        // a participant of another room, for WIRE_BAD_ROOM
+	uint32_t plain;              // enum wire_plain: what other relays take
 	uint64_t burst;              // packets
 	uint64_t period_ns;          // between bursts; 0: none
 	uint64_t copies;             // closed loop: a burst waits until so many copies of each packet before arrived; 0: open
@@ -56,7 +61,7 @@ struct wire_config {
 	uint64_t base_sum;           // of UDP pseudo header, header and payload without what changes
 	uint64_t ip_sum;             // likewise of the IP header
 	uint8_t headers[WIRE_HEADERS_BYTES];
-	uint8_t unused[6];
+	uint8_t unused[2];
 	uint64_t head[WIRE_HEAD_BYTES / 8];
 };
 
