@@ -6,14 +6,30 @@ def target($name; $value; $unit; $bound; is_met): {
 };
 def least(f): [$pairs[] | f] | if any(. == null) then null else min end;
 
-# The relay times what it forwards from UDP to UDP; over TLS there is nothing to time.
-($relay[0].latency_us | if .count > 0 then .p99 / 1000 else null end) as $relay_p99_ms
+# Counters of the relay that begin like this, wherever in its status they are; null if there are none.
+def counted($status; is_meant): [$status | .. | objects | to_entries[] | select((.value | type) == "number" and (.key | is_meant)) | .value]
+	| if length > 0 then add else null end;
+# Passed to user space by a program in the kernel; hop control is none of the media, and what X leaves T takes.
+def is_woken: startswith("up_") and . != "up_hop" and . != "up_xdp";
+# Which engine serves the meeting: what the relay says of it, or of its devices, or what an older one says.
+def engine_of($status; $room): $room.engine // ($status.engines | if type == "array" then map("\(.engine) on \(.device)") | join(", ") else null end)
+	// $status.engine // "user space, \($status.loop)";
+
+# From the capture: all copies of a packet made, since it came. Over TLS there is nothing to see.
+($transit[0] | if .forwarded > 0 then .last_copy_us.p99 / 1000 else null end) as $relay_p99_ms
+| ($meetings[0].meetings // [] | map(select(.meeting == $meeting)) | first) as $room
+| (counted($after[0]; . == "media_received") - counted($before[0]; . == "media_received")) as $media
+| (counted($after[0]; is_woken) as $woken | if $woken == null or $media <= 0 then null
+	elif $room.engine == "user" then 100
+	else ($woken - counted($before[0]; is_woken)) / $media * 100 end) as $woken_percent
 | ([$clients[].first_frame_ms] | if any(. <= 0) then null else max end) as $first_frame_ms
 | ([$control[0].places[] | (.keys > 0 and .plaintext > 0) as $both | if .capture then {capture: $both} else {memory: $both} end]
 	| {capture: any(.capture == true), memory: any(.memory == true)}) as $found
 | {
 	pairs: $pairs,
 	relay_latency_p99_ms: $relay_p99_ms,
+	transit: $transit[0],
+	media_waking_user_space_percent: $woken_percent,
 	leak_scan: {
 		keys_found: $leak[0].keys_found,
 		plaintext_found: $leak[0].plaintext_found,
@@ -28,7 +44,9 @@ def least(f): [$pairs[] | f] | if any(. == null) then null else min end;
 		control: $control[0].places
 	},
 	transport: $transport,
-	engine: ($relay[0].engine // "user space, \($relay[0].loop)"),
+	engine: engine_of($after[0]; $room),
+	engines: ($after[0].engines // []),
+	meeting: {engine: ($room.engine // null), in_kernel: ($room.in_kernel // null), participants: ($room.participants | length)},
 	relay: ($relay[0] | {version, loop, latency_us, drops}),
 	first_frame_ms: $first_frame_ms,
 	decrypt_failures: ([$clients[].decrypt_failures] | add),
@@ -40,6 +58,7 @@ def least(f): [$pairs[] | f] | if any(. == null) then null else min end;
 			| if any(. == null) or length == 0 then null else add / length end; "dB"; ">= 32"; . >= 32),
 		target("packets lost"; ([$pairs[].packets_lost] | add); ""; "0"; . == 0),
 		target("relay, receive to transmit, p99"; $relay_p99_ms; "ms"; "< 1"; . < 1),
+		target("media that wakes user space"; $woken_percent; "%"; "<= 0.1"; . <= 0.1),
 		target("ticket to first frame, slowest"; $first_frame_ms; "ms"; "< 1000"; . < 1000)
 	]
 }

@@ -5,7 +5,7 @@
 tools=build/tests
 
 start_capture() {
-	tcpdump -Z root -i lo -n -s 0 -U -c 400000 -w "$state/capture.pcap" "port $port or port $udp_port" \
+	tcpdump -Z root -i lo -n -s 0 -U -c 400000 --time-stamp-precision=nano -w "$state/capture.pcap" "port $port or port $udp_port" \
 		</dev/null >/dev/null 2>"$state/tcpdump.log" 8>&- &
 	capture=$!
 	wait_for 5 "tcpdump" "$state/tcpdump.log" "$capture" grep -q "listening on" "$state/tcpdump.log"
