@@ -8,8 +8,8 @@
 
 enum {
 	ROUND_SLOTS = 1024,
-	RELAY_SENDERS_MIN = 16, // and one for each eight of clients
-	BLOCKS_EACH = 4, RECEIVERS_EACH = 16, // of a participant
+	RELAY_SENDERS = 64,                  // 300 KB
+	BLOCKS_EACH = 4, RECEIVERS_EACH = 8, // of a participant
 	BLOCKS_MIN = 256,
 	// What 10,000 changes a second of 50 receivers each replace while a round of grace passes and the next one gathers.
 	RECEIVERS_MIN = 65536,
@@ -36,7 +36,7 @@ void table_sizes_for(uint64_t participants, uint64_t history_bytes, struct table
 		.history_small = slots_for(history_bytes / SMALL_SHARE, FANOUT_SMALL_SLOT),
 		.history_large = slots_for(history_bytes - history_bytes / SMALL_SHARE, FANOUT_LARGE_SLOT),
 	};
-	out->senders = out->clients + out->clients / 8 + RELAY_SENDERS_MIN;
+	out->senders = out->clients + RELAY_SENDERS;
 }
 
 size_t table_memory_bytes(const struct table_sizes *sizes, enum loader_map map)
