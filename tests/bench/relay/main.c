@@ -9,6 +9,9 @@ static const struct {
 	const char *name, *text;
 	int (*run)(int argc, char **argv);
 } commands[] = {
+	{ "bare", "relays without table, policy and counters: a loop with constants in the kernel", bare_main },
+	{ "verify", "look at every copy that arrives", verify_main },
+	{ "crowd", "clients of a tcs: join, prove paths, stay", crowd_main },
 	{ "measure", "send packets to a relay, count the copies, tell what they cost", measure_main },
 	{ "baseline", "relay A: recvmmsg and sendmmsg", baseline_main },
 };

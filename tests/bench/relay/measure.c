@@ -4,6 +4,7 @@
 #include "tests/bench/relay/bench.h"
 #include "tests/bench/relay/lab.h"
 #include "tests/bench/relay/senders.h"
+
 #include "tests/bench/relay/traffic.skel.h"
 
 #include <arpa/inet.h>

@@ -73,4 +73,13 @@ struct wire_totals {
 	uint64_t arrived_of[WIRE_STREAMS];
 };
 
+// A receiver of relays without a table.
+enum { WIRE_BARE_MAX = 256 };
+struct wire_receiver {
+	uint8_t ethernet[14];
+	uint16_t port_be;
+	uint32_t address_be;
+	uint32_t sum; // folded: addresses and ports
+};
+
 #endif
