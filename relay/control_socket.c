@@ -27,14 +27,27 @@ struct control_socket {
 	size_t count;
 };
 
-enum err control_socket_request_parse(const char *line, size_t size, enum tcs_status_kind *out)
+static bool is_text(const char *line, size_t size, const char *text) { return strlen(text) == size && memcmp(text, line, size) == 0; }
+
+static enum err parse_engine(const char *name, size_t size, struct control_socket_request *out)
 {
-	for (enum tcs_status_kind kind = 0; kind < TCS_STATUS_KINDS; kind++) {
-		const char *name = tcs_status_name(kind);
-		if (strlen(name) == size && memcmp(name, line, size) == 0) {
-			*out = kind;
+	out->kind = TCS_STATUS_ENGINE;
+	for (out->wish = 0; out->wish < ENGINE_WISHES; out->wish++) {
+		if (is_text(name, size, engine_wish_name(out->wish)))
 			return ERR_OK;
-		}
+	}
+	return ERR_PARSE;
+}
+
+enum err control_socket_request_parse(const char *line, size_t size, struct control_socket_request *out)
+{
+	static const char engine[] = "engine ";
+	*out = (struct control_socket_request){ .wish = ENGINE_WISHES };
+	if (size >= strlen(engine) && memcmp(line, engine, strlen(engine)) == 0)
+		return parse_engine(line + strlen(engine), size - strlen(engine), out);
+	for (; out->kind < TCS_STATUS_KINDS; out->kind++) {
+		if (is_text(line, size, tcs_status_name(out->kind)))
+			return ERR_OK;
 	}
 	return ERR_PARSE;
 }
@@ -56,14 +69,16 @@ static void answer(struct client *client)
 {
 	struct relay *relay = client->control->relay;
 	const char *end = memchr(client->request, '\n', client->request_size);
-	enum tcs_status_kind kind;
+	struct control_socket_request request;
 	client->is_answered = true;
-	if (!end || control_socket_request_parse(client->request, (size_t)(end - client->request), &kind)) {
+	if (!end || control_socket_request_parse(client->request, (size_t)(end - client->request), &request)) {
 		relay_stats_add(&relay->stats, STATS_request_malformed, 1);
 		client->answer = strdup("{\"error\":\"unknown request\"}\n");
 		client->answer_size = client->answer ? strlen(client->answer) : 0;
 	} else {
-		client->answer = tcs_status_emit(relay, kind, &client->answer_size);
+		if (request.wish != ENGINE_WISHES)
+			engine_set(relay, request.wish);
+		client->answer = tcs_status_emit(relay, request.kind, &client->answer_size);
 	}
 	relay->loop->ops->stream_finish(client->stream);
 }

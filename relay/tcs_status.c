@@ -2,6 +2,7 @@
 #include "relay/tcs_status.h"
 
 #include "relay/manager_link.h"
+#include "relay/media_threads.h"
 #include "relay/registration.h"
 #include "relay/relay.h"
 #include "relay/relay_address.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <yyjson.h>
 
-static const char *const names[TCS_STATUS_KINDS] = { "status", "meetings", "counters" };
+static const char *const names[TCS_STATUS_KINDS] = { "status", "meetings", "counters", "engine" };
 
 const char *tcs_status_name(enum tcs_status_kind kind) { return names[kind]; }
 
@@ -23,12 +24,87 @@ static void add_id(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key,
 	yyjson_mut_obj_add_strcpy(doc, object, key, text);
 }
 
-static void add_counters(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct relay_stats *stats)
+// Counters of everybody who forwards.
+struct sum {
+	struct relay_stats stats;
+	struct fanout_counters user, kernel;
+};
+
+static struct sum *sum_new(const struct relay *relay)
+{
+	struct sum *sum = calloc(1, sizeof(*sum));
+	if (!sum)
+		return NULL;
+	sum->stats = relay->stats;
+	sum->user = *relay->media.counters;
+	if (relay->threads)
+		media_threads_sum(relay->threads, &sum->user, &sum->stats);
+	table_counters(relay->table, &sum->kernel);
+	return sum;
+}
+
+static void add_counters(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct sum *sum)
 {
 	yyjson_mut_val *drops = yyjson_mut_obj_add_obj(doc, root, "drops");
+	yyjson_mut_val *ups = yyjson_mut_obj_add_obj(doc, root, "ups");
 	yyjson_mut_val *counts = yyjson_mut_obj_add_obj(doc, root, "counts");
+	for (enum fanout_counter c = 0; c < FANOUT_COUNTERS; c++)
+		yyjson_mut_obj_add_uint(doc, c < FANOUT_UPS_FIRST ? drops : c < FANOUT_COUNTS_FIRST ? ups : counts,
+					relay_stats_fanout_name(c), sum->user.counter[c] + sum->kernel.counter[c]);
 	for (enum relay_stats_counter c = 0; c < STATS_COUNTERS; c++)
-		yyjson_mut_obj_add_uint(doc, c < STATS_DROPS ? drops : counts, relay_stats_name(c), stats->counter[c]);
+		yyjson_mut_obj_add_uint(doc, c < STATS_DROPS ? drops : counts, relay_stats_name(c), sum->stats.counter[c]);
+}
+
+// Upper bound of the bucket below which `per_mille` of the kernel's samples were.
+static double kernel_percentile_us(const struct fanout_counters *counters, uint64_t count, unsigned per_mille)
+{
+	uint64_t seen = 0, wanted = (count * per_mille + 999) / 1000;
+	for (unsigned bucket = 0; bucket < FANOUT_LATENCY_BUCKETS && wanted > 0; bucket++) {
+		seen += counters->latency[bucket];
+		if (seen >= wanted)
+			return (double)(64ull << bucket) / 1000;
+	}
+	return 0;
+}
+
+static void add_kernel(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct fanout_counters *counters)
+{
+	uint64_t count = 0;
+	for (unsigned bucket = 0; bucket < FANOUT_LATENCY_BUCKETS; bucket++)
+		count += counters->latency[bucket];
+	yyjson_mut_val *kernel = yyjson_mut_obj_add_obj(doc, root, "kernel");
+	yyjson_mut_obj_add_uint(doc, kernel, "media_received", counters->counter[FANOUT_media_received]);
+	yyjson_mut_obj_add_uint(doc, kernel, "media_forwarded", counters->counter[FANOUT_media_forwarded]);
+	yyjson_mut_val *latency = yyjson_mut_obj_add_obj(doc, root, "kernel_latency_us");
+	yyjson_mut_obj_add_uint(doc, latency, "count", count);
+	yyjson_mut_obj_add_real(doc, latency, "p50", kernel_percentile_us(counters, count, 500));
+	yyjson_mut_obj_add_real(doc, latency, "p99", kernel_percentile_us(counters, count, 990));
+}
+
+static void add_engines(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct relay *relay)
+{
+	yyjson_mut_obj_add_str(doc, root, "engine", engine_wish_name(relay->engine.wish));
+	yyjson_mut_val *engines = yyjson_mut_obj_add_arr(doc, root, "engines");
+	for (size_t slot = 1; relay->fast_path && slot < FANOUT_DEVICES; slot++) {
+		const struct fast_path_device *device = &relay->fast_path->device[slot];
+		const char *reason;
+		if (device->ifindex == 0)
+			continue;
+		enum fanout_engine engine = engine_of_device(relay, device, &reason);
+		yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, engines);
+		yyjson_mut_obj_add_strcpy(doc, object, "device", device->name);
+		yyjson_mut_obj_add_uint(doc, object, "ifindex", device->ifindex);
+		yyjson_mut_obj_add_str(doc, object, "engine", engine_name(engine));
+		yyjson_mut_obj_add_str(doc, object, "reason", reason);
+	}
+}
+
+static void add_table(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct table *table)
+{
+	yyjson_mut_val *object = yyjson_mut_obj_add_obj(doc, root, "table");
+	yyjson_mut_obj_add_uint(doc, object, "changes", table_changes(table));
+	yyjson_mut_obj_add_uint(doc, object, "waiting", table_waiting(table));
+	yyjson_mut_obj_add_uint(doc, object, "history_bytes", table_history_bytes(table));
 }
 
 static void add_latency(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct relay_stats *stats)
@@ -41,7 +117,7 @@ static void add_latency(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct 
 	yyjson_mut_obj_add_real(doc, latency, "max", (double)stats->latency_max_ns / 1000);
 }
 
-static void add_status(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct relay *relay)
+static void add_status(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct relay *relay, const struct sum *sum)
 {
 	struct manager_link_state state = { 0 };
 	if (relay->manager)
@@ -60,8 +136,11 @@ static void add_status(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct r
 	yyjson_mut_obj_add_uint(doc, root, "participants", rooms_member_count(relay->rooms));
 	yyjson_mut_obj_add_uint(doc, root, "connections", relay->session_count);
 	yyjson_mut_obj_add_uint(doc, root, "handshakes", relay->unfinished_count);
-	add_latency(doc, root, &relay->stats);
-	add_counters(doc, root, &relay->stats);
+	add_engines(doc, root, relay);
+	add_table(doc, root, relay->table);
+	add_latency(doc, root, &sum->stats);
+	add_kernel(doc, root, &sum->kernel);
+	add_counters(doc, root, sum);
 }
 
 static void add_member(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct member *member)
@@ -78,6 +157,17 @@ static void add_member(yyjson_mut_doc *doc, yyjson_mut_val *list, const struct m
 	yyjson_mut_obj_add_uint(doc, object, "streams", member->stream_count);
 }
 
+// By the block of streams that everybody wants.
+static void add_room_engine(yyjson_mut_doc *doc, yyjson_mut_val *object, const struct relay *relay, const struct room *room)
+{
+	const struct fanout_extent *extent = room->block ? table_block_extent(relay->table, room->block->block) : NULL;
+	uint16_t flags = extent ? extent->flags : 0;
+	enum fanout_engine engine = flags & FANOUT_EXTENT_XDP ? FANOUT_XDP : flags & FANOUT_EXTENT_TCX ? FANOUT_TCX : FANOUT_USER;
+	yyjson_mut_obj_add_str(doc, object, "engine", engine_name(engine));
+	yyjson_mut_obj_add_uint(doc, object, "receivers", extent ? extent->count : 0);
+	yyjson_mut_obj_add_uint(doc, object, "in_kernel", engine == FANOUT_USER ? 0 : extent->in_kernel);
+}
+
 static void add_meetings(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct relay *relay)
 {
 	yyjson_mut_val *meetings = yyjson_mut_obj_add_arr(doc, root, "meetings");
@@ -85,6 +175,7 @@ static void add_meetings(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct
 		yyjson_mut_val *object = yyjson_mut_arr_add_obj(doc, meetings);
 		add_id(doc, object, "meeting", &room->meeting);
 		add_id(doc, object, "incarnation", &room->incarnation);
+		add_room_engine(doc, object, relay, room);
 		yyjson_mut_val *participants = yyjson_mut_obj_add_arr(doc, object, "participants");
 		for (size_t i = 0; i < room->count; i++)
 			add_member(doc, participants, room->member[i]);
@@ -94,18 +185,30 @@ static void add_meetings(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct
 char *tcs_status_emit(const struct relay *relay, enum tcs_status_kind kind, size_t *size)
 {
 	*size = 0;
-	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-	if (!doc)
+	struct sum *sum = sum_new(relay);
+	yyjson_mut_doc *doc = sum ? yyjson_mut_doc_new(NULL) : NULL;
+	if (!doc) {
+		free(sum);
 		return NULL;
+	}
 	yyjson_mut_val *root = yyjson_mut_obj(doc);
 	yyjson_mut_doc_set_root(doc, root);
-	if (kind == TCS_STATUS_STATUS)
-		add_status(doc, root, relay);
-	else if (kind == TCS_STATUS_MEETINGS)
+	switch (kind) {
+	case TCS_STATUS_STATUS:
+		add_status(doc, root, relay, sum);
+		break;
+	case TCS_STATUS_MEETINGS:
 		add_meetings(doc, root, relay);
-	else
-		add_counters(doc, root, &relay->stats);
+		break;
+	case TCS_STATUS_ENGINE:
+		add_engines(doc, root, relay);
+		break;
+	default:
+		add_counters(doc, root, sum);
+		break;
+	}
 	char *text = yyjson_mut_write(doc, YYJSON_WRITE_NEWLINE_AT_END, size);
 	yyjson_mut_doc_free(doc);
+	free(sum);
 	return text;
 }

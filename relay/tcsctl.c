@@ -1,5 +1,7 @@
 // tcsctl: what a running tcs does. SPDX-License-Identifier: Apache-2.0
 #include "base/err.h"
+#include "relay/control_socket.h"
+#include "relay/engine.h"
 #include "relay/relay_stats.h"
 #include "relay/tcs_config.h"
 #include "relay/tcs_status.h"
@@ -19,11 +21,20 @@
 
 enum { EXIT_USAGE = 2, TIMEOUT_S = 5, ANSWER_MAX = 64 << 20 };
 
+struct arguments {
+	const char *socket;
+	bool is_json;
+	enum tcs_status_kind kind;
+	const char *wish; // of "engine", NULL: none
+};
+
 static const char usage[] = "usage: tcsctl [--socket PATH] [--json] COMMAND\n"
 			    "\n"
 			    "  status      state, latency, drops that happened\n"
 			    "  meetings    running meetings and who is in them, as random identifiers\n"
 			    "  counters    every counter with what it means\n"
+			    "  engine [" ENGINE_WISH_CHOICES "]\n"
+			    "              which engine serves each device; switch to another, meetings go on\n"
 			    "\n"
 			    "  --json          the answer as it comes, one JSON document\n"
 			    "  --socket PATH   control socket of tcs, default " TCS_CONFIG_CONTROL_SOCKET "\n"
@@ -86,10 +97,12 @@ static char *read_answer(int s, size_t *size)
 	return NULL;
 }
 
-static char *ask(const char *path, enum tcs_status_kind kind, size_t *size)
+static char *ask(const struct arguments *arguments, size_t *size)
 {
-	char request[64];
-	int length = snprintf(request, sizeof(request), "%s\n", tcs_status_name(kind));
+	char request[CONTROL_SOCKET_REQUEST_MAX];
+	const char *wish = arguments->wish ? arguments->wish : "";
+	int length = snprintf(request, sizeof(request), "%s%s%s\n", tcs_status_name(arguments->kind), *wish ? " " : "", wish);
+	const char *path = arguments->socket;
 	int s = dial(path);
 	char *answer = s >= 0 && send(s, request, (size_t)length, MSG_NOSIGNAL) == length ? read_answer(s, size) : NULL;
 	int error = errno;
@@ -119,6 +132,25 @@ static void print_happened(yyjson_val *drops)
 	}
 }
 
+static void print_engines(yyjson_val *root)
+{
+	size_t index, count;
+	yyjson_val *device, *engines = yyjson_obj_get(root, "engines");
+	printf("engine        %s%s\n", text(root, "engine"), yyjson_arr_size(engines) ? "" : "; no programs in the kernel: user");
+	yyjson_arr_foreach(engines, index, count, device)
+		printf("  %-11s %s (%s)\n", text(device, "device"), text(device, "engine"), text(device, "reason"));
+}
+
+static void print_kernel(yyjson_val *root)
+{
+	yyjson_val *kernel = yyjson_obj_get(root, "kernel"), *latency = yyjson_obj_get(root, "kernel_latency_us");
+	if (yyjson_arr_size(yyjson_obj_get(root, "engines")) == 0)
+		return;
+	printf("in the kernel %llu packets, %llu copies; p50 below %.1f us, p99 below %.1f us over %llu samples\n",
+	       number(kernel, "media_received"), number(kernel, "media_forwarded"), yyjson_get_num(yyjson_obj_get(latency, "p50")),
+	       yyjson_get_num(yyjson_obj_get(latency, "p99")), number(latency, "count"));
+}
+
 static void print_status(yyjson_val *root)
 {
 	yyjson_val *management = yyjson_obj_get(root, "management"), *latency = yyjson_obj_get(root, "latency_us");
@@ -129,6 +161,8 @@ static void print_status(yyjson_val *root)
 	printf("management    %s\n", is_connected ? "connected" : "not connected; meetings go on");
 	printf("meetings      %llu with %llu participants; %llu connections, %llu of them in the handshake\n", number(root, "meetings"),
 	       number(root, "participants"), number(root, "connections"), number(root, "handshakes"));
+	print_engines(root);
+	print_kernel(root);
 	printf("latency       p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us over %llu packets\n",
 	       yyjson_get_num(yyjson_obj_get(latency, "p50")), yyjson_get_num(yyjson_obj_get(latency, "p99")),
 	       yyjson_get_num(yyjson_obj_get(latency, "p999")), yyjson_get_num(yyjson_obj_get(latency, "max")), number(latency, "count"));
@@ -142,19 +176,35 @@ static void print_meetings(yyjson_val *root)
 	yyjson_val *meeting, *participant;
 	yyjson_arr_foreach(yyjson_obj_get(root, "meetings"), index, count, meeting) {
 		yyjson_val *participants = yyjson_obj_get(meeting, "participants");
-		printf("%s  %zu participants\n", text(meeting, "meeting"), yyjson_arr_size(participants));
+		printf("%s  %zu participants, engine %s, %llu of %llu receivers in the kernel\n", text(meeting, "meeting"),
+		       yyjson_arr_size(participants), text(meeting, "engine"), number(meeting, "in_kernel"), number(meeting, "receivers"));
 		yyjson_arr_foreach(participants, i, n, participant)
 			printf("  %s  index %llu, %s, %s, %llu streams\n", text(participant, "participant"), number(participant, "index"),
 			       text(participant, "path"), text(participant, "address"), number(participant, "streams"));
 	}
 }
 
+static void print_row(yyjson_val *table, const char *name, const char *meaning)
+{
+	printf("%-20s %12llu  %s\n", name, number(table, name), meaning);
+}
+
 static void print_counters(yyjson_val *root)
 {
-	for (enum relay_stats_counter c = 0; c < STATS_COUNTERS; c++) {
-		yyjson_val *table = yyjson_obj_get(root, c < STATS_DROPS ? "drops" : "counts");
-		printf("%-20s %12llu  %s\n", relay_stats_name(c), number(table, relay_stats_name(c)), relay_stats_text(c));
-	}
+	yyjson_val *drops = yyjson_obj_get(root, "drops"), *ups = yyjson_obj_get(root, "ups"), *counts = yyjson_obj_get(root, "counts");
+	puts("dropped");
+	for (enum fanout_counter c = 0; c < FANOUT_UPS_FIRST; c++)
+		print_row(drops, relay_stats_fanout_name(c), relay_stats_fanout_text(c));
+	for (enum relay_stats_counter c = 0; c < STATS_DROPS; c++)
+		print_row(drops, relay_stats_name(c), relay_stats_text(c));
+	puts("passed to user space by the kernel's programs");
+	for (enum fanout_counter c = FANOUT_UPS_FIRST; c < FANOUT_COUNTS_FIRST; c++)
+		print_row(ups, relay_stats_fanout_name(c), relay_stats_fanout_text(c));
+	puts("done");
+	for (enum fanout_counter c = FANOUT_COUNTS_FIRST; c < FANOUT_COUNTERS; c++)
+		print_row(counts, relay_stats_fanout_name(c), relay_stats_fanout_text(c));
+	for (enum relay_stats_counter c = STATS_DROPS; c < STATS_COUNTERS; c++)
+		print_row(counts, relay_stats_name(c), relay_stats_text(c));
 }
 
 static int print_answer(enum tcs_status_kind kind, const char *answer, size_t size)
@@ -163,6 +213,7 @@ static int print_answer(enum tcs_status_kind kind, const char *answer, size_t si
 		[TCS_STATUS_STATUS] = print_status,
 		[TCS_STATUS_MEETINGS] = print_meetings,
 		[TCS_STATUS_COUNTERS] = print_counters,
+		[TCS_STATUS_ENGINE] = print_engines,
 	};
 	yyjson_doc *doc = yyjson_read(answer, size, 0);
 	yyjson_val *root = yyjson_doc_get_root(doc), *error = yyjson_obj_get(root, "error");
@@ -177,11 +228,14 @@ static int print_answer(enum tcs_status_kind kind, const char *answer, size_t si
 
 // ---------------------------------------------------------------- command line
 
-struct arguments {
-	const char *socket;
-	bool is_json;
-	enum tcs_status_kind kind;
-};
+static bool is_wish(const char *word)
+{
+	for (enum engine_wish wish = 0; wish < ENGINE_WISHES; wish++) {
+		if (strcmp(word, engine_wish_name(wish)) == 0)
+			return true;
+	}
+	return false;
+}
 
 // -1: go on; else the exit status.
 static int parse_arguments(int argc, char **argv, struct arguments *out)
@@ -208,10 +262,12 @@ static int parse_arguments(int argc, char **argv, struct arguments *out)
 			return EXIT_USAGE;
 		}
 	}
+	int words = argc - optind;
 	out->kind = 0;
-	while (optind == argc - 1 && out->kind < TCS_STATUS_KINDS && strcmp(argv[optind], tcs_status_name(out->kind)) != 0)
+	while (words > 0 && out->kind < TCS_STATUS_KINDS && strcmp(argv[optind], tcs_status_name(out->kind)) != 0)
 		out->kind++;
-	if (optind != argc - 1 || out->kind == TCS_STATUS_KINDS) {
+	out->wish = words == 2 && out->kind == TCS_STATUS_ENGINE && is_wish(argv[optind + 1]) ? argv[optind + 1] : NULL;
+	if (words < 1 || out->kind == TCS_STATUS_KINDS || words != (out->wish ? 2 : 1)) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -225,7 +281,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	size_t size = 0;
-	char *answer = ask(arguments.socket, arguments.kind, &size);
+	char *answer = ask(&arguments, &size);
 	if (!answer)
 		return fail(arguments.socket, errno == EAGAIN ? "no answer" : strerror(errno));
 	if (arguments.is_json) {
