@@ -323,25 +323,36 @@ static void attach_tcx(const struct loader *loader, struct attached *a)
 	a->engines |= 1u << FANOUT_TCX;
 }
 
-// The maps with 1, 2, 3 … entries: a broadcast to the n-th makes n copies, each seen by the egress program.
-static int fill_sizes(const struct loader *loader, const struct attached *a)
+// A map of n entries, all the same: a broadcast to it makes n copies, each seen by the egress program.
+static int make_copies(const struct loader *loader, const struct attached *a, uint32_t n, int *out)
 {
 	const struct bpf_devmap_val value = { .ifindex = a->device->ifindex,
 					      .bpf_prog.fd = bpf_program__fd(loader->programs->progs.fanout_egress) };
-	for (uint32_t n = 1; n <= FANOUT_XDP_MAX; n++) {
-		uint32_t key = a->slot * (FANOUT_XDP_MAX + 1) + n;
-		int copies = bpf_map_create(BPF_MAP_TYPE_DEVMAP, "copies", sizeof(uint32_t), sizeof(value), n, NULL);
-		int error = copies < 0 ? copies : 0;
-		for (uint32_t i = 0; i < n && !error; i++)
-			error = bpf_map_update_elem(copies, &i, &value, BPF_ANY);
-		if (!error)
-			error = bpf_map_update_elem(bpf_map__fd(loader->programs->maps.sizes), &key, &copies, BPF_ANY);
-		if (copies >= 0)
-			close(copies);
-		if (error)
-			return error;
+	*out = bpf_map_create(BPF_MAP_TYPE_DEVMAP, "copies", sizeof(uint32_t), sizeof(value), n, NULL);
+	int error = *out < 0 ? *out : 0;
+	for (uint32_t i = 0; i < n && !error; i++)
+		error = bpf_map_update_elem(*out, &i, &value, BPF_ANY);
+	return error;
+}
+
+// In one call: after each the kernel waits until no program uses what was there before.
+static int fill_sizes(const struct loader *loader, const struct attached *a)
+{
+	uint32_t key[FANOUT_XDP_MAX], count = 0;
+	int copies[FANOUT_XDP_MAX], error = 0;
+	while (count < FANOUT_XDP_MAX && !error) {
+		key[count] = a->slot * (FANOUT_XDP_MAX + 1) + count + 1;
+		error = make_copies(loader, a, count + 1, &copies[count]);
+		count++;
 	}
-	return 0;
+	uint32_t done = count;
+	if (!error)
+		error = bpf_map_update_batch(bpf_map__fd(loader->programs->maps.sizes), key, copies, &done, NULL);
+	while (count > 0) {
+		if (copies[--count] >= 0)
+			close(copies[count]);
+	}
+	return error;
 }
 
 static const char *why_no_xdp(const struct loader *loader, const struct loader_device *device)
