@@ -4,6 +4,7 @@
 #define KERNEL_BPF_MAPS_H
 
 #include "kernel-bpf/fanout.h"
+#include "kernel-bpf/parse.h"
 
 #include <linux/bpf.h>
 
@@ -112,6 +113,10 @@ struct cpu {
 	uint64_t busy_since_ns;
 	uint32_t slack_ns;     // how long after it the next one may come without there having been a pause
 	uint32_t next_flight;
+	// The packet at hand, until its first copy leaves: that may run a program for another packet.
+	struct parse parse;
+	struct fanout_packet segment;              // of a train, the one at hand
+	uint32_t train_count[FANOUT_SEGMENTS_MAX]; // and their counters
 	struct flight flight[FLIGHTS];
 };
 struct {
