@@ -35,10 +35,10 @@ FANOUT_INLINE bool route_extent(struct route *route)
 	route->block = *(volatile uint32_t *)&route->stream->block;
 	if (route->block == 0)
 		return false;
-	const uint32_t *first = bpf_map_lookup_elem(&blocks, &route->block);
+	const fanout_block *first = bpf_map_lookup_elem(&blocks, &route->block);
 	if (!first)
 		return false;
-	route->first = *(const volatile uint32_t *)first;
+	route->first = (uint32_t)*(const volatile fanout_block *)first;
 	route->extent = NULL;
 	if (route->first == 0)
 		return true;
