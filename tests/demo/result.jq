@@ -6,22 +6,18 @@ def target($name; $value; $unit; $bound; is_met): {
 };
 def least(f): [$pairs[] | f] | if any(. == null) then null else min end;
 
-# Counters of the relay that begin like this, wherever in its status they are; null if there are none.
-def counted($status; is_meant): [$status | .. | objects | to_entries[] | select((.value | type) == "number" and (.key | is_meant)) | .value]
-	| if length > 0 then add else null end;
-# Passed to user space by a program in the kernel; hop control is none of the media, and what X leaves T takes.
-def is_woken: startswith("up_") and . != "up_hop" and . != "up_xdp";
-# Which engine serves the meeting: what the relay says of it, or of its devices, or what an older one says.
-def engine_of($status; $room): $room.engine // ($status.engines | if type == "array" then map("\(.engine) on \(.device)") | join(", ") else null end)
-	// $status.engine // "user space, \($status.loop)";
+# Media packets that woke user space: handed up by a program in the kernel (hop control is no media, and what X leaves T
+# takes), or received there in the first place, whichever is more. Null from a relay that does not count them.
+def woken: if .kernel == null then null else
+	[([.ups // {} | to_entries[] | select(.key != "up_hop" and .key != "up_xdp") | .value] | add // 0),
+	 .counts.media_received - .kernel.media_received] | max end;
 
 # From the capture: all copies of a packet made, since it came. Over TLS there is nothing to see.
 ($transit[0] | if .forwarded > 0 then .last_copy_us.p99 / 1000 else null end) as $relay_p99_ms
 | ($meetings[0].meetings // [] | map(select(.meeting == $meeting)) | first) as $room
-| (counted($after[0]; . == "media_received") - counted($before[0]; . == "media_received")) as $media
-| (counted($after[0]; is_woken) as $woken | if $woken == null or $media <= 0 then null
-	elif $room.engine == "user" then 100
-	else ($woken - counted($before[0]; is_woken)) / $media * 100 end) as $woken_percent
+| ($after[0].counts.media_received - $before[0].counts.media_received) as $media
+| (if ($after[0] | woken) == null or $media <= 0 then null
+	else (($after[0] | woken) - ($before[0] | woken)) / $media * 100 end) as $woken_percent
 | ([$clients[].first_frame_ms] | if any(. <= 0) then null else max end) as $first_frame_ms
 | ([$control[0].places[] | (.keys > 0 and .plaintext > 0) as $both | if .capture then {capture: $both} else {memory: $both} end]
 	| {capture: any(.capture == true), memory: any(.memory == true)}) as $found
@@ -44,10 +40,10 @@ def engine_of($status; $room): $room.engine // ($status.engines | if type == "ar
 		control: $control[0].places
 	},
 	transport: $transport,
-	engine: engine_of($after[0]; $room),
+	engine: ($room.engine // "user space, \($after[0].loop)"),
 	engines: ($after[0].engines // []),
-	meeting: {engine: ($room.engine // null), in_kernel: ($room.in_kernel // null), participants: ($room.participants | length)},
-	relay: ($relay[0] | {version, loop, latency_us, drops}),
+	meeting: {engine: ($room.engine // null), in_kernel: ($room.in_kernel // null), receivers: ($room.receivers // null)},
+	relay: ($relay[0] | {version, loop, latency_us, kernel_latency_us, drops, ups}),
 	first_frame_ms: $first_frame_ms,
 	decrypt_failures: ([$clients[].decrypt_failures] | add),
 	targets: [
