@@ -4,14 +4,17 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "relay/control_socket.h"
-#include "relay/forward.h"
+#include "relay/fast_path.h"
 #include "relay/manager_link.h"
+#include "relay/neighbour.h"
 #include "relay/passed.h"
+#include "relay/receivers.h"
 #include "relay/registration.h"
 #include "relay/relay_address.h"
 #include "relay/relay_socket.h"
 #include "relay/tcs_config.h"
 #include "relay/tcs_session.h"
+#include "relay/upward.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -19,44 +22,46 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+enum { ROUNDS = 8 };
 #define TICK_NS 100000000u
 #define STOP_NS 1000000000u
 
 // ---------------------------------------------------------------- packets
 
-static void on_datagrams(void *context, struct loop_datagram *datagrams, size_t count)
+static void flush(void *context)
 {
 	struct relay *relay = context;
-	relay_stats_add(&relay->stats, STATS_datagrams_received, count);
-	for (size_t i = 0; i < count; i++) {
-		struct loop_datagram *d = &datagrams[i];
-		struct forward_source source = { .path = HOP_PATH_UDP, .address = &d->from };
-		relay_stats_add(&relay->stats, STATS_bytes_received, d->size);
-		if (forward_packet(relay, &source, d->bytes, d->size) > 0)
-			relay_forwarded(relay, d->received_ns);
-	}
 	outbox_flush(relay->outbox);
+	if (relay->media.leg_outbox)
+		outbox_flush(relay->media.leg_outbox);
 }
+
+static void receive_datagrams(struct relay *relay)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		struct media_port_batch batch;
+		relay->port->ops->receive(relay->port, &batch);
+		relay_stats_add(&relay->stats, STATS_datagrams_received, batch.count);
+		for (size_t i = 0; i < batch.count; i++)
+			relay_stats_add(&relay->stats, STATS_bytes_received, batch.datagram[i].size);
+		media_note_load(&relay->media, batch.is_full);
+		(void)media_receive(&relay->media, batch.datagram, batch.count);
+		flush(relay);
+		if (!batch.is_full)
+			break;
+	}
+}
+
+static void on_up(void *context, struct media_up *up) { upward_receive(context, up); }
+
+static uint64_t media_clock_ns(void *context) { return relay_now_ns(context); }
 
 // All that this wake-up forwarded is with the kernel now, by UDP or TLS.
 static void on_wake_sent(void *context)
 {
 	struct relay *relay = context;
-	uint64_t sent_ns = relay->forwarded ? relay->loop->ops->clock_ns(relay->loop) : 0;
-	for (size_t i = 0; i < relay->forwarded; i++) {
-		if (sent_ns >= relay->received_ns[i]) // else the clock was set back meanwhile
-			relay_stats_latency(&relay->stats, sent_ns - relay->received_ns[i], 1);
-	}
-	relay->forwarded = 0;
-}
-
-void relay_forwarded(struct relay *relay, uint64_t received_ns)
-{
-	if (received_ns == 0)
-		return;
-	if (relay->forwarded == RELAY_FORWARDED_MAX)
-		on_wake_sent(relay);
-	relay->received_ns[relay->forwarded++] = received_ns;
+	if (relay->media.forwarded > 0)
+		media_sent(&relay->media, relay->loop->ops->clock_ns(relay->loop));
 }
 
 // ---------------------------------------------------------------- connections
@@ -106,10 +111,31 @@ static void on_signal(struct relay *relay)
 	relay_shutdown(relay);
 }
 
+static void receive_handshakes(struct relay *relay)
+{
+	handshakes_hush(relay->handshakes);
+	for (struct handshake *step = handshakes_take(relay->handshakes); step; step = handshakes_take(relay->handshakes))
+		tcs_session_handshaken(step);
+}
+
+static bool is_port(const struct relay *relay, int descriptor)
+{
+	return relay->port && (descriptor == relay->port->descriptor || descriptor == relay->port->leg_descriptor);
+}
+
 static void on_readable(void *context, int descriptor)
 {
 	struct relay *relay = context;
-	if (descriptor == relay->signals)
+	const struct media_threads_receiver receiver = { .on_up = on_up, .on_flush = flush, .context = relay };
+	if (is_port(relay, descriptor))
+		receive_datagrams(relay);
+	else if (relay->threads && media_threads_receive(relay->threads, descriptor, &receiver))
+		return;
+	else if (relay->handshakes && descriptor == handshakes_descriptor(relay->handshakes))
+		receive_handshakes(relay);
+	else if (relay->neighbours && descriptor == neighbours_descriptor(relay->neighbours))
+		neighbours_receive(relay->neighbours);
+	else if (descriptor == relay->signals)
 		on_signal(relay);
 	else if (relay->manager && manager_link_owns(relay->manager, descriptor))
 		manager_link_receive(relay->manager);
@@ -125,10 +151,11 @@ static void on_timer(void *context)
 {
 	struct relay *relay = context;
 	uint64_t now_ns = relay_now_ns(relay);
-	if (now_ns >= relay->tick_ns) { // handshakes make the timer fire more often
+	if (now_ns >= relay->tick_ns) { // a shutdown makes the timer fire at once
 		relay->tick_ns = now_ns + TICK_NS;
 		for (struct tcs_session *s = relay->sessions; s; s = s->next)
 			tcs_session_tick(s, now_ns);
+		receivers_tick(relay, now_ns);
 		if (relay->manager)
 			manager_link_tick(relay->manager, now_ns);
 	}
@@ -140,8 +167,6 @@ static void on_timer(void *context)
 static void on_wake_end(void *context)
 {
 	struct relay *relay = context;
-	if (relay->handshakes)
-		tcs_session_handshake(relay->handshakes);
 	while (relay->is_reaping) {
 		relay->is_reaping = false;
 		struct tcs_session *next;
@@ -150,15 +175,13 @@ static void on_wake_end(void *context)
 			tcs_session_reap(s);
 		}
 	}
-	outbox_flush(relay->outbox);
-	if (relay->handshakes)
-		relay->loop->ops->set_timer(relay->loop, relay_now_ns(relay)); // and on at once
+	receivers_flush(relay);
+	flush(relay);
 }
 
 struct loop_handlers relay_handlers(struct relay *relay)
 {
 	return (struct loop_handlers){
-		.on_datagrams = on_datagrams,
 		.on_accept = on_accept,
 		.on_readable = on_readable,
 		.on_timer = on_timer,
@@ -170,6 +193,27 @@ struct loop_handlers relay_handlers(struct relay *relay)
 
 // ---------------------------------------------------------------- life
 
+// The fast path's memory, or some of its own.
+static enum err make_table(struct relay *relay, struct fast_path *fast_path)
+{
+	const struct tcs_config *config = relay->config;
+	relay->fast_path = fast_path;
+	if (fast_path)
+		return table_new(&fast_path->memory, &relay->table);
+	relay->memory = calloc(1, sizeof(*relay->memory));
+	if (!relay->memory)
+		return ERR_NOMEM;
+	struct table_sizes sizes;
+	table_sizes_for(config->participants_max, config->history_memory << 20, &sizes);
+	enum err err = table_memory_private(&sizes, relay->memory);
+	if (err) {
+		free(relay->memory);
+		relay->memory = NULL;
+		return err;
+	}
+	return table_new(relay->memory, &relay->table);
+}
+
 struct relay *relay_new(const struct relay_options *options)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
@@ -180,26 +224,41 @@ struct relay *relay_new(const struct relay_options *options)
 	relay->registration = options->registration;
 	relay->tls = options->tls;
 	relay->signals = -1;
+	relay->engine.wish = config->fast_path;
 	relay->udp_port = (uint16_t)(config->udp_port == 0 ? 0 : config->advertised_udp_port ? config->advertised_udp_port : config->udp_port);
 	memcpy(relay->admission.ticket_key, options->registration->ticket_key, TOKEN_ED25519_BYTES);
 	relay->admission.relay = options->registration->relay;
 	relay->admission.journal = options->journal;
 	secret_random(relay->cookie_key, sizeof(relay->cookie_key));
+	enum err err = make_table(relay, options->fast_path);
 	relay->flows = flow_table_new(config->participants_max * HOP_PATHS);
 	relay->rooms = rooms_new(&(struct room_limits){ .members_per_room = config->participants_per_meeting_max,
 							.rooms = config->meetings_max, .members = config->participants_max });
-	if (!relay->flows || !relay->rooms) {
+	if (err || !relay->flows || !relay->rooms) {
 		relay_free(relay);
 		return NULL;
 	}
 	return relay;
 }
 
-enum err relay_start(struct relay *relay, struct loop *loop)
+enum err relay_start(struct relay *relay, struct loop *loop, struct media_port *port)
 {
 	relay->loop = loop;
-	relay->outbox = outbox_new(loop, &relay->stats);
-	if (!relay->outbox)
+	relay->port = port;
+	relay->outbox = outbox_new(port, false, &relay->stats);
+	bool has_legs = port && port->leg_descriptor >= 0;
+	relay->media = (struct media){
+		.table = table_memory(relay->table),
+		.outbox = relay->outbox,
+		.leg_outbox = has_legs ? outbox_new(port, true, &relay->stats) : NULL,
+		.legs = has_legs ? &relay->legs : NULL,
+		.counters = &relay->counters,
+		.stats = &relay->stats,
+		.on_up = on_up,
+		.context = relay,
+		.clock_ns = media_clock_ns,
+	};
+	if (!relay->outbox || (has_legs && !relay->media.leg_outbox))
 		return ERR_NOMEM;
 	relay->started_ns = relay_now_ns(relay);
 	loop->ops->set_timer(loop, relay->started_ns + TICK_NS);
@@ -221,15 +280,25 @@ void relay_free(struct relay *relay)
 {
 	if (!relay)
 		return;
+	media_threads_free(relay->threads);
+	relay->threads = NULL;
+	handshakes_free(relay->handshakes);
+	relay->handshakes = NULL;
 	while (relay->sessions) {
 		struct tcs_session *session = relay->sessions;
 		tcs_session_end(session, (enum control_end)0);
 		tcs_session_free(session);
 	}
+	outbox_free(relay->media.leg_outbox);
 	outbox_free(relay->outbox);
 	flow_table_free(relay->flows);
 	if (relay->rooms)
 		rooms_free(relay->rooms);
+	engine_stop(relay);
+	table_free(relay->table);
+	if (relay->memory)
+		table_memory_free(relay->memory);
+	free(relay->memory);
 	free(relay);
 }
 

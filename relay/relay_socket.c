@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,20 +59,73 @@ static void size_buffers(int descriptor)
 		log_line(LOG_WARNING, "UDP receive buffer of %d bytes only: bursts may be lost; raise net.core.rmem_max", got);
 }
 
-enum err relay_socket_udp(const struct sockaddr_in6 *address, int *out, char problem[static RELAY_SOCKET_PROBLEM_MAX])
+bool relay_socket_has_marks(int descriptor)
 {
-	char name[RELAY_ADDRESS_TEXT_MAX];
-	relay_address_emit(address, name);
+	int value = 0;
+	socklen_t size = sizeof(value);
+	return getsockopt(descriptor, SOL_SOCKET, SO_RCVMARK, &value, &size) == 0 && value != 0;
+}
+
+// What a datagram tells: when it came, to which own address, whether the kernel has multiplied it, and whether it is a
+// whole train.
+static bool set_told(int s)
+{
+	(void)set(s, SOL_SOCKET, SO_RCVMARK, 1);
+	(void)set(s, IPPROTO_UDP, UDP_GRO, 1);
+	return set(s, SOL_SOCKET, SO_TIMESTAMPNS, 1) && set(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+}
+
+static int open_udp(const struct sockaddr_in6 *address, bool is_shared)
+{
 	int s = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s < 0 || !set(s, IPPROTO_IPV6, IPV6_V6ONLY, 0) || !set(s, SOL_SOCKET, SO_TIMESTAMPNS, 1) ||
-	    !set(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) ||
-	    !bind_patiently(s, (const struct sockaddr *)address, sizeof(*address)))
-		return fail(s, "cannot open UDP port", name, problem);
+	if (s < 0)
+		return -1;
+	if (set(s, IPPROTO_IPV6, IPV6_V6ONLY, 0) && (!is_shared || set(s, SOL_SOCKET, SO_REUSEPORT, 1)) && set_told(s) &&
+	    bind_patiently(s, (const struct sockaddr *)address, sizeof(*address)))
+		return s;
+	int error = errno;
+	close(s);
+	errno = error;
+	return -1;
+}
+
+// A shared port would also be shared with another relay: somebody else's is to be noticed.
+static bool is_free(const struct sockaddr_in6 *address)
+{
+	int s = open_udp(address, false);
+	if (s >= 0)
+		close(s);
+	return s >= 0;
+}
+
+static void shape_udp(int s, uint8_t dscp)
+{
 	// Our packets are small enough for every path; never let them be cut or black-holed by a cached MTU.
 	(void)set(s, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
 	(void)set(s, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+	(void)set(s, IPPROTO_IPV6, IPV6_TCLASS, dscp << 2);
+	(void)set(s, IPPROTO_IP, IP_TOS, dscp << 2);
 	size_buffers(s);
-	*out = s;
+}
+
+enum err relay_socket_udp(const struct sockaddr_in6 *address, uint8_t dscp, size_t count, int *out,
+			  char problem[static RELAY_SOCKET_PROBLEM_MAX])
+{
+	char name[RELAY_ADDRESS_TEXT_MAX];
+	relay_address_emit(address, name);
+	bool is_shared = count > 1 && address->sin6_port != 0;
+	if (is_shared && !is_free(address))
+		return fail(-1, "cannot open UDP port", name, problem);
+	for (size_t i = 0; i < count; i++) {
+		out[i] = open_udp(address, is_shared);
+		if (out[i] < 0) {
+			enum err err = fail(-1, "cannot open UDP port", name, problem);
+			while (i-- > 0)
+				close(out[i]);
+			return err;
+		}
+		shape_udp(out[i], dscp);
+	}
 	return ERR_OK;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "relay/tcs_config.h"
 
+#include "relay/engine.h"
 #include "relay/loop.h"
+#include "relay/media_threads.h"
 
 #include <stddef.h>
 
@@ -15,6 +17,7 @@ const struct option_row tcs_config_rows[] = {
 	{ "udp-port", OPTION_NUMBER, AT(udp_port), 0, 65535, NULL, "4443", NULL, "UDP port of media; 0: none, media goes over TLS" },
 	{ "advertised-udp-port", OPTION_NUMBER, AT(advertised_udp_port), 0, 65535, NULL, "0", NULL,
 	  "UDP port that clients are told, where a firewall maps it; 0: udp-port" },
+	{ "relay-udp-port", OPTION_NUMBER, AT(relay_udp_port), 0, 65535, NULL, "0", NULL, "UDP port of media from other relays; 0: none" },
 	{ "mux-socket", OPTION_PATH, AT(mux_socket), 0, 107, NULL, "", NULL,
 	  "UNIX socket on which huisclos-mux passes connections; empty: none" },
 	{ "state-directory", OPTION_PATH, AT(state_directory), 1, 200, NULL, "/var/lib/huisclos/tcs", NULL,
@@ -23,6 +26,15 @@ const struct option_row tcs_config_rows[] = {
 	  "UNIX socket for tcsctl; empty: none" },
 	{ "user", OPTION_TEXT, AT(user), 0, 32, NULL, "", NULL, "account to run as once the ports are open; empty: stay" },
 	{ "loop", OPTION_CHOICE, AT(loop), 0, 0, LOOP_CHOICES, "auto", NULL, "how sockets are served; auto: io_uring if allowed" },
+	{ "fast-path", OPTION_CHOICE, AT(fast_path), 0, 0, ENGINE_WISH_CHOICES, "auto", NULL,
+	  "who multiplies media: programs in the kernel (native XDP or tcx; auto: the best that a device can do) or user space" },
+	{ "fast-path-devices", OPTION_TEXT, AT(fast_path_devices), 1, 255, NULL, "auto", NULL,
+	  "network devices with a program, separated by commas; auto: all with an address" },
+	{ "loader", OPTION_TEXT, AT(loader), 0, 255, NULL, "", NULL,
+	  "program that puts the fast path into the kernel; empty: huisclos-loader in the folder of tcs" },
+	{ "threads", OPTION_NUMBER, AT(threads), 0, MEDIA_THREADS_MAX, NULL, "16", NULL,
+	  "threads that forward media in user space, at most one a core; 0: the control thread does it" },
+	{ "handshake-threads", OPTION_NUMBER, AT(handshake_threads), 1, 16, NULL, "2", NULL, "threads for TLS handshakes" },
 	{ "realtime-priority", OPTION_NUMBER, AT(realtime_priority), 0, 50, NULL, "5", NULL,
 	  "SCHED_RR priority, so that packets do not wait for other programs; 0: ordinary scheduling" },
 	{ "dscp", OPTION_NUMBER, AT(dscp), 0, 63, NULL, "34", NULL,

@@ -19,6 +19,11 @@ struct tcs_config {
 	unsigned loop;      // enum loop_choice
 	uint64_t realtime_priority; // 0: ordinary scheduling
 	unsigned log_level;
+	unsigned fast_path; // enum engine_wish
+	char fast_path_devices[OPTION_TEXT_MAX];
+	char loader[OPTION_TEXT_MAX]; // empty: beside tcs
+	uint64_t threads, handshake_threads;
+	uint64_t relay_udp_port; // 0: none
 	uint64_t dscp, sender_rate_max, history_memory;
 	uint64_t meetings_max, participants_max, participants_per_meeting_max, connections_per_address_max, handshakes_max;
 };

@@ -2,11 +2,12 @@
 #include "relay/tcs_session.h"
 
 #include "base/log.h"
-#include "relay/forward.h"
 #include "relay/membership.h"
 #include "relay/relay.h"
 #include "relay/relay_address.h"
+#include "relay/upward.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,29 +44,9 @@ enum err tcs_session_open(struct relay *relay, int descriptor, const struct sock
 	return ERR_OK;
 }
 
-static void leave_handshakes(struct tcs_session *session)
-{
-	struct relay *relay = session->relay;
-	struct tcs_session *previous = NULL;
-	for (struct tcs_session *s = relay->handshakes; s; previous = s, s = s->next_handshake) {
-		if (s != session)
-			continue;
-		if (previous)
-			previous->next_handshake = s->next_handshake;
-		else
-			relay->handshakes = s->next_handshake;
-		if (relay->handshakes_last == s)
-			relay->handshakes_last = previous;
-		break;
-	}
-	session->is_waiting = false;
-}
-
 void tcs_session_free(struct tcs_session *session)
 {
 	struct relay *relay = session->relay;
-	if (session->is_waiting)
-		leave_handshakes(session);
 	if (session->previous)
 		session->previous->next = session->next;
 	else
@@ -75,6 +56,7 @@ void tcs_session_free(struct tcs_session *session)
 	relay->session_count--;
 	relay->loop->ops->stream_close(session->stream);
 	tls_conn_free(session->tls);
+	free(session->early);
 	free(session);
 }
 
@@ -86,7 +68,7 @@ void tcs_session_reap(struct tcs_session *session)
 			relay_stats_add(&session->relay->stats, session->doom_counter, 1);
 		tcs_session_end(session, session->doom);
 	}
-	if (session->is_closed && session->state == TCS_SESSION_ENDING)
+	if (session->is_closed && session->state == TCS_SESSION_ENDING && !session->step.is_running)
 		tcs_session_free(session);
 }
 
@@ -176,6 +158,8 @@ static size_t on_output(void *context, uint8_t *bytes, size_t capacity)
 {
 	struct tcs_session *session = context;
 	session->progress_ns = relay_now_ns(session->relay);
+	if (session->step.is_running)
+		return 0;
 	return tls_conn_take(session->tls, bytes, capacity);
 }
 
@@ -201,19 +185,34 @@ static void on_message(struct tcs_session *session, const uint8_t *bytes, size_t
 	}
 }
 
+// A packet in a frame, whose handle must be of this very connection.
+static void on_packet(struct tcs_session *session, uint8_t *bytes, size_t size)
+{
+	struct relay *relay = session->relay;
+	struct packet_header header;
+	if (packet_parse(bytes, size, &header)) {
+		upward_drop(relay, FANOUT_packet_malformed);
+		return;
+	}
+	const struct flow *flow = flow_find(relay->flows, header.handle);
+	if (!flow)
+		upward_drop(relay, FANOUT_handle_unknown);
+	else if (flow->path != HOP_PATH_TLS || flow->member->session != session)
+		upward_drop(relay, FANOUT_address_foreign);
+	else
+		(void)media_frame(&relay->media, bytes, size, session->received_ns);
+	outbox_flush(relay->outbox); // before the frame's bytes go
+}
+
 static void on_frame(struct tcs_session *session, uint8_t *bytes, size_t size)
 {
 	enum packet_type type = (enum packet_type)(bytes[0] >> 6);
-	if (type == PACKET_MESSAGE) {
+	if (type == PACKET_MESSAGE)
 		on_message(session, bytes, size);
-	} else if (type != PACKET_RESERVED && session->state == TCS_SESSION_JOINED) {
-		struct forward_source source = { .path = HOP_PATH_TLS, .session = session };
-		if (forward_packet(session->relay, &source, bytes, size) > 0)
-			relay_forwarded(session->relay, session->received_ns);
-		outbox_flush(session->relay->outbox); // before the frame's bytes go
-	} else {
+	else if (type != PACKET_RESERVED && session->state == TCS_SESSION_JOINED)
+		on_packet(session, bytes, size);
+	else
 		malformed(session);
-	}
 }
 
 // Frames of a two-byte length and a body, in whatever pieces they come.
@@ -257,35 +256,69 @@ static void read_plain(struct tcs_session *session)
 		session->relay->loop->ops->stream_output(session->stream); // answers to key updates, which are few
 }
 
-// Handshakes take a millisecond each: one step a wake-up, so that media does not wait for a flood of them.
-static void wait_for_handshake(struct tcs_session *session)
+// ---------------------------------------------------------------- handshake
+
+static void begin_step(struct tcs_session *session)
 {
-	struct relay *relay = session->relay;
-	if (session->is_waiting)
+	session->step.tls = session->tls;
+	if (session->relay->handshakes) {
+		handshakes_give(session->relay->handshakes, &session->step);
 		return;
-	session->is_waiting = true;
-	session->next_handshake = NULL;
-	if (relay->handshakes)
-		relay->handshakes_last->next_handshake = session;
-	else
-		relay->handshakes = session;
-	relay->handshakes_last = session;
+	}
+	session->step.err = tls_conn_handshake(session->tls);
+	tcs_session_handshaken(&session->step);
 }
 
-void tcs_session_handshake(struct tcs_session *session)
+// Bytes for a connection that its worker has now: kept.
+static bool keep_early(struct tcs_session *session, const uint8_t *bytes, size_t size)
 {
-	leave_handshakes(session);
-	if (session->state != TCS_SESSION_HANDSHAKE)
-		return;
-	enum err err = tls_conn_handshake(session->tls);
+	if (session->early_size + size > TCS_SESSION_EARLY_MAX)
+		return false;
+	uint8_t *more = realloc(session->early, session->early_size + size);
+	if (!more)
+		return false;
+	memcpy(more + session->early_size, bytes, size);
+	session->early = more;
+	session->early_size += size;
+	return true;
+}
+
+// True: there was something.
+static bool feed_early(struct tcs_session *session)
+{
+	if (session->early_size == 0)
+		return false;
+	if (tls_conn_feed(session->tls, session->early, session->early_size))
+		malformed(session);
+	free(session->early);
+	session->early = NULL;
+	session->early_size = 0;
+	return true;
+}
+
+static void handshake_failed(struct tcs_session *session)
+{
+	char text[RELAY_ADDRESS_TEXT_MAX];
+	relay_address_emit(&session->peer, text);
+	log_line(LOG_INFO, "%s: TLS handshake failed: %s", text, tls_conn_problem(session->tls));
+	tcs_session_doom(session, (enum control_end)0, STATS_handshake_failed);
+}
+
+void tcs_session_handshaken(struct handshake *step)
+{
+	struct tcs_session *session = (struct tcs_session *)((uint8_t *)step - offsetof(struct tcs_session, step));
 	session->relay->loop->ops->stream_output(session->stream);
-	if (err == ERR_AGAIN)
+	if (session->state != TCS_SESSION_HANDSHAKE || session->is_doomed) {
+		session->relay->is_reaping = true; // it had to wait for us
 		return;
-	if (err) {
-		char text[RELAY_ADDRESS_TEXT_MAX];
-		relay_address_emit(&session->peer, text);
-		log_line(LOG_INFO, "%s: TLS handshake failed: %s", text, tls_conn_problem(session->tls));
-		tcs_session_doom(session, (enum control_end)0, STATS_handshake_failed);
+	}
+	bool has_more = feed_early(session);
+	if (step->err == ERR_AGAIN && has_more)
+		begin_step(session);
+	if (step->err == ERR_AGAIN)
+		return;
+	if (step->err) {
+		handshake_failed(session);
 		return;
 	}
 	set_state(session, TCS_SESSION_JOINING);
@@ -299,12 +332,16 @@ static void on_received(void *context, const uint8_t *bytes, size_t size, uint64
 	if (session->is_doomed || session->state == TCS_SESSION_ENDING)
 		return;
 	session->heard_ns = relay_now_ns(session->relay);
-	if (tls_conn_feed(session->tls, bytes, size))
+	if (session->step.is_running) {
+		if (!keep_early(session, bytes, size))
+			malformed(session);
+	} else if (tls_conn_feed(session->tls, bytes, size)) {
 		malformed(session);
-	else if (session->state == TCS_SESSION_HANDSHAKE)
-		wait_for_handshake(session);
-	else
+	} else if (session->state == TCS_SESSION_HANDSHAKE) {
+		begin_step(session);
+	} else {
 		read_plain(session);
+	}
 }
 
 static void on_closed(void *context)

@@ -9,6 +9,7 @@
 
 #include "base/control.h"
 #include "base/tls_conn.h"
+#include "relay/handshake.h"
 #include "relay/loop.h"
 #include "relay/relay_stats.h"
 #include "relay/room.h"
@@ -19,6 +20,7 @@ enum {
 	TCS_SESSION_FRAME_MAX = 8192,      // the longest message of a client is an ANNOUNCE of some 4 KiB
 	TCS_SESSION_MEDIA_QUEUE = 1 << 17, // bytes queued beyond which media is dropped
 	TCS_SESSION_QUEUE_MAX = 1 << 20,   // and the client
+	TCS_SESSION_EARLY_MAX = 1 << 15,   // bytes that may come while a step of the handshake runs
 };
 #define TCS_SESSION_JOIN_NS 10000000000u   // from accept to WELCOME
 #define TCS_SESSION_GRACE_NS 20000000000u  // from accept until the queue's limit holds
@@ -40,10 +42,12 @@ struct tcs_session {
 	uint64_t received_ns; // CLOCK_REALTIME, kernel's stamp of the bytes being read
 	bool is_closed;  // the connection is gone: free it
 	bool is_doomed;  // to be ended with `doom` at the end of this wake-up
-	bool is_waiting; // in the relay's list of handshakes
 	enum control_end doom;
 	enum relay_stats_counter doom_counter; // STATS_COUNTERS: none, nothing went wrong
-	struct tcs_session *previous, *next, *next_handshake;
+	struct handshake step; // of the TLS handshake; while it runs, `tls` is its worker's
+	uint8_t *early;        // what came meanwhile
+	size_t early_size;
+	struct tcs_session *previous, *next;
 	size_t frame_size;
 	uint8_t frame[2 + TCS_SESSION_FRAME_MAX];
 };
@@ -54,8 +58,8 @@ void tcs_session_free(struct tcs_session *session); // its room was left before
 // End it if it is doomed, free it if it has ended. When relay->is_reaping says that there are such.
 void tcs_session_reap(struct tcs_session *session);
 
-// The next step of a TLS handshake whose bytes have come.
-void tcs_session_handshake(struct tcs_session *session);
+// A step of the TLS handshake is done, which was `step` of some session.
+void tcs_session_handshaken(struct handshake *step);
 // Time passes: what is overdue ends or is sent.
 void tcs_session_tick(struct tcs_session *session, uint64_t now_ns);
 

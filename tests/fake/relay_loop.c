@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/fake/relay_loop.h"
 
+#include <errno.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { SENT_MAX = 4096, STEP_NS = 50000000 };
+enum { SENT_MAX = 4096, STEP_NS = 50000000, PORT_DESCRIPTOR = 1 << 20, DATAGRAM_BYTES = 1536 };
 #define NS_PER_S 1000000000u
 
 struct loop_stream {
@@ -16,8 +18,17 @@ struct loop_stream {
 	bool is_closed, is_finishing, is_finished, is_released;
 };
 
+struct fake_port {
+	struct media_port base;
+	struct fake *loop;
+	struct loop_datagram waiting;
+	size_t waiting_count;
+	uint8_t bytes[DATAGRAM_BYTES];
+};
+
 struct fake {
 	struct loop base;
+	struct fake_port port;
 	struct loop_handlers handlers;
 	uint64_t now_ns, clock_ns, timer_ns;
 	bool is_stopped, is_refusing;
@@ -27,6 +38,7 @@ struct fake {
 };
 
 static const struct loop_ops fake_ops;
+static const struct media_port_ops fake_port_ops;
 
 static struct fake *own(const struct loop *loop) { return (struct fake *)(uintptr_t)loop; }
 
@@ -40,6 +52,8 @@ struct loop *relay_loop_new(const struct loop_handlers *handlers)
 	loop->now_ns = NS_PER_S;
 	loop->clock_ns = 1700000000ull * NS_PER_S;
 	loop->timer_ns = UINT64_MAX;
+	loop->port = (struct fake_port){ .loop = loop, .base = { .ops = &fake_port_ops, .descriptor = PORT_DESCRIPTOR,
+								 .leg_descriptor = -1, .wake = -1 } };
 	return &loop->base;
 }
 
@@ -73,13 +87,17 @@ void relay_loop_set_clock(struct loop *base, uint64_t seconds) { own(base)->cloc
 void relay_loop_receive(struct loop *base, const struct sockaddr_in6 *from, const uint8_t *bytes, size_t size)
 {
 	struct fake *loop = own(base);
-	uint8_t copy[LOOP_DATAGRAM_BYTES];
-	memcpy(copy, bytes, size);
-	struct loop_datagram datagram = { .from.peer = *from, .bytes = copy, .size = size, .received_ns = loop->clock_ns - 100000 };
-	loop->handlers.on_datagrams(loop->handlers.context, &datagram, 1);
-	memset(copy, 0xee, sizeof(copy)); // what still points here now is wrong
+	struct fake_port *port = &loop->port;
+	memcpy(port->bytes, bytes, size);
+	port->waiting = (struct loop_datagram){ .from.peer = *from, .bytes = port->bytes, .size = size,
+						.received_ns = loop->clock_ns - 100000 };
+	port->waiting_count = 1;
+	loop->handlers.on_readable(loop->handlers.context, PORT_DESCRIPTOR);
+	memset(port->bytes, 0xee, sizeof(port->bytes)); // what still points here now is wrong
 	relay_loop_wake(base);
 }
+
+struct media_port *relay_loop_port(struct loop *loop) { return &own(loop)->port.base; }
 
 size_t relay_loop_sent_count(const struct loop *loop) { return own(loop)->sent_count; }
 const struct relay_loop_sent *relay_loop_sent_at(const struct loop *loop, size_t index) { return &own(loop)->sent[index]; }
@@ -163,25 +181,10 @@ static uint64_t clock_ns(struct loop *loop) { return own(loop)->clock_ns; }
 static enum err run(struct loop *loop) { relay_loop_wake(loop); return ERR_OK; }
 static void stop(struct loop *loop) { own(loop)->is_stopped = true; }
 
-static size_t send_fake(struct loop *base, const struct loop_outgoing *batch, size_t count)
-{
-	struct fake *loop = own(base);
-	if (loop->is_refusing)
-		return 0;
-	for (size_t i = 0; i < count && loop->sent_count < SENT_MAX; i++) {
-		struct relay_loop_sent *sent = &loop->sent[loop->sent_count++];
-		sent->to = batch[i].to;
-		sent->size = batch[i].size;
-		memcpy(sent->bytes, batch[i].bytes, batch[i].size);
-	}
-	return count;
-}
-
 static const struct loop_ops fake_ops = {
 	.name = "fake",
 	.open = open_fake,
 	.close = close_fake,
-	.watch_datagrams = watch,
 	.watch_listener = watch,
 	.watch_readable = watch,
 	.unwatch = unwatch,
@@ -189,10 +192,79 @@ static const struct loop_ops fake_ops = {
 	.stream_output = stream_output,
 	.stream_finish = stream_finish,
 	.stream_close = stream_close,
-	.send = send_fake,
 	.set_timer = set_timer,
 	.now_ns = now_ns,
 	.clock_ns = clock_ns,
 	.run = run,
 	.stop = stop,
+};
+
+// ---------------------------------------------------------------- the port
+
+static void receive(struct media_port *base, struct media_port_batch *out)
+{
+	struct fake_port *port = (struct fake_port *)base;
+	*out = (struct media_port_batch){ .datagram = &port->waiting, .count = port->waiting_count };
+	port->waiting_count = 0;
+}
+
+static void wait_fake(struct media_port *port) { (void)port; }
+static void close_port(struct media_port *port) { (void)port; }
+
+static size_t read_control(struct msghdr *message, struct in6_addr *source)
+{
+	size_t segment = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			*source = info.ipi6_addr;
+		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT) {
+			uint16_t value;
+			memcpy(&value, CMSG_DATA(c), sizeof(value));
+			segment = value;
+		}
+	}
+	return segment;
+}
+
+static void record(struct fake *loop, struct msghdr *message)
+{
+	static uint8_t bytes[65536];
+	struct loop_address to = { 0 };
+	size_t size = 0, segment = read_control(message, &to.local);
+	memcpy(&to.peer, message->msg_name, sizeof(to.peer));
+	for (size_t i = 0; i < message->msg_iovlen; i++) {
+		memcpy(bytes + size, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+		size += message->msg_iov[i].iov_len;
+	}
+	if (segment == 0)
+		segment = size;
+	for (size_t at = 0; at < size && loop->sent_count < SENT_MAX; at += segment) {
+		struct relay_loop_sent *sent = &loop->sent[loop->sent_count++];
+		sent->to = to;
+		sent->size = size - at < segment ? size - at : segment;
+		memcpy(sent->bytes, bytes + at, sent->size);
+	}
+}
+
+static size_t send_fake(struct media_port *base, bool is_leg, struct mmsghdr *messages, size_t count)
+{
+	struct fake *loop = ((struct fake_port *)base)->loop;
+	(void)is_leg;
+	if (loop->is_refusing) {
+		errno = ENOBUFS;
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++)
+		record(loop, &messages[i].msg_hdr);
+	return count;
+}
+
+static const struct media_port_ops fake_port_ops = {
+	.name = "fake",
+	.receive = receive,
+	.wait = wait_fake,
+	.send = send_fake,
+	.close = close_port,
 };

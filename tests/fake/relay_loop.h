@@ -5,6 +5,7 @@
 
 #include "base/packet.h"
 #include "relay/loop.h"
+#include "relay/media_port.h"
 
 #include <stdbool.h>
 
@@ -15,16 +16,18 @@ struct relay_loop_sent {
 };
 
 struct loop *relay_loop_new(const struct loop_handlers *handlers);
+// What relay_loop_receive brings arrives here, and what leaves from here is what was sent. The loop's.
+struct media_port *relay_loop_port(struct loop *loop);
 // Move the time on in steps of at most 50 ms; timers fire on their way.
 void relay_loop_advance(struct loop *loop, uint64_t ns);
 // The real-time clock in seconds, which moves with the time.
 void relay_loop_set_clock(struct loop *loop, uint64_t seconds);
-// One datagram comes in; `received_ns` is 100 us ago.
+// One datagram comes in; `received_ns` is 100 us ago. Its bytes are gone when it was handled.
 void relay_loop_receive(struct loop *loop, const struct sockaddr_in6 *from, const uint8_t *bytes, size_t size);
 // A wake-up in which nothing else happens.
 void relay_loop_wake(struct loop *loop);
 
-// What went out over UDP, oldest first. `refuse`: the kernel takes nothing.
+// What went out over UDP, oldest first, trains cut into datagrams. `refuse`: the kernel takes nothing.
 size_t relay_loop_sent_count(const struct loop *loop);
 const struct relay_loop_sent *relay_loop_sent_at(const struct loop *loop, size_t index);
 void relay_loop_forget_sent(struct loop *loop);

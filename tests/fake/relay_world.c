@@ -30,7 +30,7 @@ static void start(struct world *world, uint64_t now_s)
 	struct loop_handlers handlers = relay_handlers(world->relay);
 	world->loop = relay_loop_new(&handlers);
 	relay_loop_set_clock(world->loop, now_s);
-	must(!relay_start(world->relay, world->loop), "no start");
+	must(!relay_start(world->relay, world->loop, relay_loop_port(world->loop)), "no start");
 }
 
 static void stop(struct world *world)
