@@ -92,7 +92,7 @@ bench_napi() {
 
 bench_lab_down() {
 	local host
-	for host in bench-gen bench-relay bench-rcv; do ip netns del $host 2>/dev/null; done
+	for host in $(ip netns list | grep -o '^bench-[a-z-]*'); do ip netns del "$host" 2>/dev/null; done
 	return 0
 }
 
@@ -100,30 +100,27 @@ bench_lab_down() {
 bench_link() { # HOST DEVICE ADDRESS MAC  HOST DEVICE ADDRESS MAC
 	ip -n "$1" link add "$2" address "$4" type veth peer name "$6" address "$8" netns "$5" || return 1
 	ip -n "$1" addr add "$3/24" dev "$2" && ip -n "$5" addr add "$7/24" dev "$6" || return 1
-	local x
-	for x in "$1 $2" "$5 $6"; do
-		# shellcheck disable=SC2086
-		set -- "$@" $x
-	done
 	on "$1" ethtool -K "$2" gro on tso off >/dev/null && on "$5" ethtool -K "$6" gro on tso off >/dev/null || return 1
 	on "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1" && on "$5" sysctl -qw "net.ipv6.conf.$6.disable_ipv6=1"
 	ip -n "$1" link set "$2" up && ip -n "$5" link set "$6" up || return 1
 	ip -n "$1" neigh replace "$7" lladdr "$8" dev "$2" nud permanent && ip -n "$5" neigh replace "$3" lladdr "$4" dev "$6" nud permanent
 }
 
+# bench_lab_up [NAME]: another lab's hosts are called bench-gen-NAME and so on; tools find it by BENCH_LAB=-NAME. The
+# threads that receive for its relay and for its sink: $bench_reception, $bench_sink
 bench_lab_up() {
-	local host
-	for host in bench-gen bench-relay bench-rcv; do
-		ip netns add $host && ip -n $host link set lo up || return 1
+	local lab=${1:+-$1} host
+	for host in gen relay rcv; do
+		ip netns add "bench-$host$lab" && ip -n "bench-$host$lab" link set lo up || return 1
 	done
-	bench_link bench-gen hg0 10.1.0.1 02:00:00:00:01:01 bench-relay hr0 10.1.0.2 02:00:00:00:01:02 || return 1
-	bench_link bench-relay hr1 10.2.0.1 02:00:00:00:02:01 bench-rcv hc0 10.2.0.2 02:00:00:00:02:02 || return 1
-	ip -n bench-relay route add 10.9.0.0/16 via 10.2.0.2 dev hr1
-	ip -n bench-rcv route add local 10.9.0.0/16 dev lo
-	ip -n bench-rcv route add default via 10.2.0.1
-	ip -n bench-gen route add default via 10.1.0.2
-	bench_napi hr0 bench-relay 30 || return 1
+	bench_link "bench-gen$lab" hg0 10.1.0.1 02:00:00:00:01:01 "bench-relay$lab" hr0 10.1.0.2 02:00:00:00:01:02 || return 1
+	bench_link "bench-relay$lab" hr1 10.2.0.1 02:00:00:00:02:01 "bench-rcv$lab" hc0 10.2.0.2 02:00:00:00:02:02 || return 1
+	ip -n "bench-relay$lab" route add 10.9.0.0/16 via 10.2.0.2 dev hr1
+	ip -n "bench-rcv$lab" route add local 10.9.0.0/16 dev lo
+	ip -n "bench-rcv$lab" route add default via 10.2.0.1
+	ip -n "bench-gen$lab" route add default via 10.1.0.2
+	bench_napi hr0 "bench-relay$lab" 30 || return 1
 	bench_reception=$bench_pid
-	bench_napi hc0 bench-rcv 1 || return 1
+	bench_napi hc0 "bench-rcv$lab" 1 || return 1
 	bench_sink=$bench_pid
 }

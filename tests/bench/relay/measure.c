@@ -29,6 +29,7 @@ static const char usage_text[] =
 	"  --rate PACKETS     packets a second; without: a closed loop, a burst when all copies of the last arrived\n"
 	"  --seconds S --bytes FRAME --stream S --audio-every K --core C\n"
 	"  --train            each burst is one UDP_SEGMENT train from a socket\n"
+	"  --sink tcx|xdp|none   what takes the copies; none: the receivers' sockets do\n"
 	"  --latency          percentiles of the time from sending to arrival\n"
 	"  --forward N        not to the relay, but to N receivers in turn: for a router between\n"
 	"  --plain rtp|channel --port P   as other relays take it, at that port\n"
@@ -37,6 +38,7 @@ static const char usage_text[] =
 	"Prints JSON.\n";
 
 static const char *const plains[WIRE_PLAINS] = { "none", "rtp", "channel" };
+static const char *const sinks[] = { "tcx", "xdp", "none" };
 static const char *const forgeries[WIRE_FORGERIES] = { "none", "tag", "counter", "address", "stream", "room" };
 
 // ---------------------------------------------------------------- what is sent
@@ -172,6 +174,19 @@ static int no_log(enum libbpf_print_level level, const char *format, va_list arg
 	return 0;
 }
 
+// Goes with the link. NULL: none is wanted.
+static struct bpf_link *open_sink(struct traffic_bpf *traffic, enum measure_sink kind)
+{
+	int device = (int)lab_device("hc0");
+	if (kind == MEASURE_SINK_NONE)
+		return NULL;
+	struct bpf_link *link = kind == MEASURE_SINK_XDP ? bpf_program__attach_xdp(traffic->progs.sink_xdp, device) :
+							   bpf_program__attach_tcx(traffic->progs.sink, device, NULL);
+	if (!link)
+		lab_die("sink");
+	return link;
+}
+
 static int measure(const struct measure_options *options)
 {
 	static struct wire_sender senders[WIRE_SENDERS_MAX];
@@ -191,9 +206,7 @@ static int measure(const struct measure_options *options)
 	if (!traffic)
 		lab_die("BPF programs");
 	lab_enter(LAB_RECEIVERS);
-	struct bpf_link *link = bpf_program__attach_tcx(traffic->progs.sink, (int)lab_device("hc0"), NULL);
-	if (!link)
-		lab_die("sink");
+	struct bpf_link *link = open_sink(traffic, options->sink);
 	lab_enter(LAB_GENERATOR);
 	set_config(&traffic->bss->config, options, payload);
 	traffic->bss->config.ifindex = lab_device("hg0");
@@ -240,6 +253,7 @@ static void parse_option(int option, const char *name, struct measure_options *o
 	case 'f': out->forward = (uint32_t)lab_number(name, optarg, WIRE_RECEIVERS_MAX); break;
 	case 'F': out->forgery = parse_word(name, optarg, forgeries, WIRE_FORGERIES); break;
 	case 'P': out->plain = parse_word(name, optarg, plains, WIRE_PLAINS); break;
+	case 'k': out->sink = (enum measure_sink)parse_word(name, optarg, sinks, 3); break;
 	case 'q': out->port = (uint16_t)lab_number(name, optarg, 65535); break;
 	case 'g': out->good_every = (uint32_t)lab_number(name, optarg, 1000000); break;
 	case 'o': out->other_index = (uint32_t)lab_number(name, optarg, 0xffffff); break;
@@ -260,7 +274,7 @@ int measure_main(int argc, char **argv)
 		{ "seconds", 1, NULL, 't' }, { "bytes", 1, NULL, 'l' }, { "stream", 1, NULL, 'S' }, { "audio-every", 1, NULL, 'a' },
 		{ "core", 1, NULL, 'c' }, { "train", 0, NULL, 'T' }, { "latency", 0, NULL, 'L' }, { "forward", 1, NULL, 'f' },
 		{ "forgery", 1, NULL, 'F' }, { "good-every", 1, NULL, 'g' }, { "other-index", 1, NULL, 'o' }, { "charge", 1, NULL, 'p' },
-		{ "plain", 1, NULL, 'P' }, { "port", 1, NULL, 'q' },
+		{ "plain", 1, NULL, 'P' }, { "port", 1, NULL, 'q' }, { "sink", 1, NULL, 'k' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct measure_options options = { .copies = 1, .burst = 1, .frame_bytes = 1142, .stream = 1, .seconds = 0.5, .core = 1, .port = WIRE_RELAY_PORT };

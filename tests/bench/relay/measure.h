@@ -10,6 +10,8 @@
 
 enum { MEASURE_CHARGED_MAX = 8 };
 
+enum measure_sink { MEASURE_SINK_TCX, MEASURE_SINK_XDP, MEASURE_SINK_NONE };
+
 struct measure_options {
 	const char *senders; // file; NULL: senders_anybody
 	uint32_t copies;     // of each packet, expected
@@ -19,6 +21,7 @@ struct measure_options {
 	uint64_t rate;       // packets/s; 0: closed loop
 	double seconds;
 	int core;
+	enum measure_sink sink;
 	bool is_latency_wanted, is_train;
 	pid_t charged[MEASURE_CHARGED_MAX];
 	size_t charged_count;
