@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/packet.h"
 #include "tests/tools/pcap.h"
+#include "tests/tools/train.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,6 +45,7 @@ struct totals {
 
 static uint64_t random_state;
 static struct pcap capture;
+static struct pcap_datagram train; // of the capture: what was not sent again yet of one that was captured whole
 static uint16_t capture_port; // datagrams to this port are sent again
 
 static uint64_t random_u64(void) // xorshift64*
@@ -104,17 +106,28 @@ static size_t make_hello(uint8_t *bytes)
 	return size;
 }
 
+static size_t next_of_train(uint8_t *bytes)
+{
+	size_t size = train_segment_bytes(train.payload, train.size);
+	if (size > BYTES_MAX)
+		size = BYTES_MAX; // nothing that we know: its beginning
+	memcpy(bytes, train.payload, size);
+	train.payload += size;
+	train.size -= size;
+	return size;
+}
+
 // The next datagram of the capture to our port; from the start again after the last. 0: there is none.
 static size_t next_captured(uint8_t *bytes)
 {
 	for (int turn = 0; turn < 2; turn++) {
-		struct pcap_datagram datagram;
-		while (pcap_next(&capture, &datagram)) {
-			if (datagram.to_port != capture_port || datagram.size > BYTES_MAX)
-				continue;
-			memcpy(bytes, datagram.payload, datagram.size);
-			return datagram.size;
+		if (train.size > 0)
+			return next_of_train(bytes);
+		while (pcap_next(&capture, &train)) {
+			if (train.to_port == capture_port && train.size > 0)
+				return next_of_train(bytes);
 		}
+		train.size = 0;
 		capture.at = PCAP_HEADER_BYTES;
 	}
 	return 0;
