@@ -218,10 +218,10 @@ static enum err take_device(struct fast_path *f, struct item *item)
 	return ERR_OK;
 }
 
-static enum err take_all(struct fast_path *f, int socket, char *problem)
+static enum err take_all(struct fast_path *f, int socket, unsigned wait_ms, char *problem)
 {
 	struct item item;
-	uint64_t end_ns = loop_clock_ns(CLOCK_MONOTONIC) + FAST_PATH_WAIT_MS * 1000000ull;
+	uint64_t end_ns = loop_clock_ns(CLOCK_MONOTONIC) + wait_ms * 1000000ull;
 	enum err err;
 	snprintf(problem, FAST_PATH_PROBLEM_MAX, "the loader is of another version");
 	while (!(err = receive(socket, end_ns, &item))) {
@@ -313,7 +313,7 @@ static enum err run_loader(const struct fast_path_options *options, struct fast_
 	if (error)
 		snprintf(problem, FAST_PATH_PROBLEM_MAX, "%.150s cannot be run: %s", options->loader, strerror(error));
 	else
-		err = take_all(f, pair[0], problem);
+		err = take_all(f, pair[0], options->wait_ms ? options->wait_ms : FAST_PATH_WAIT_MS, problem);
 	close(pair[0]);
 	if (child > 0) {
 		if (err)

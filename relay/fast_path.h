@@ -27,10 +27,11 @@ struct fast_path_options {
 	bool is_xdp_forced;   // XDP also on virtual devices, where it costs more than it saves
 	struct table_sizes sizes;
 	uint16_t port, relay_port;
+	unsigned wait_ms;     // for the loader; 0: FAST_PATH_WAIT_MS
 };
 
 enum { FAST_PATH_PROBLEM_MAX = 300, FAST_PATH_WAIT_MS = 15000 };
-// Runs the loader and waits for it, FAST_PATH_WAIT_MS at most; what each device lacks is said in the log. Needs the rights
+// Runs the loader and waits for it; what each device lacks is said in the log. Needs the rights
 // that the relay was started with, so before it takes on its account, and one thread. The programs pass everything to user
 // space until config->is_enabled is set. On failure `problem` says why in one line, and user space does it all.
 enum err fast_path_open(const struct fast_path_options *options, struct fast_path *out, char problem[static FAST_PATH_PROBLEM_MAX]) CHECK_RESULT;
