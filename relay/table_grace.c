@@ -57,15 +57,14 @@ static void *run_thread(void *argument)
 	}
 }
 
-// Signals are the control thread's.
-static bool start_thread(struct table_grace *grace)
+// Signals are the control thread's. Without memory for the thread it is tried again; until then nothing is used again.
+static void start_thread(struct table_grace *grace)
 {
 	sigset_t all, before;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	bool is_started = pthread_create(&grace->thread, NULL, run_thread, grace) == 0;
+	grace->has_thread = pthread_create(&grace->thread, NULL, run_thread, grace) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return is_started;
 }
 
 enum err table_grace_init(struct table_grace *grace, const struct table_memory *memory)
@@ -75,25 +74,22 @@ enum err table_grace_init(struct table_grace *grace, const struct table_memory *
 	atomic_init(&grace->readers, 0);
 	atomic_init(&grace->is_stopping, false);
 	grace->has_thread = false;
-	if (!memory->has_programs)
+	grace->has_programs = memory->has_programs;
+	if (!grace->has_programs)
 		return ERR_OK;
 	grace->map = memory->map[LOADER_MAP_GRACE];
 	grace->inner = memory->map[LOADER_MAP_GRACE_INNER];
-	if (sem_init(&grace->wanted, 0, 0) != 0)
-		return ERR_NOMEM;
-	grace->has_thread = start_thread(grace);
-	if (!grace->has_thread)
-		sem_destroy(&grace->wanted);
-	return grace->has_thread ? ERR_OK : ERR_NOMEM;
+	return sem_init(&grace->wanted, 0, 0) == 0 ? ERR_OK : ERR_NOMEM;
 }
 
 void table_grace_fini(struct table_grace *grace)
 {
-	if (!grace->has_thread)
+	if (!grace->has_programs)
 		return;
 	atomic_store(&grace->is_stopping, true);
 	sem_post(&grace->wanted);
-	pthread_join(grace->thread, NULL);
+	if (grace->has_thread)
+		pthread_join(grace->thread, NULL);
 	sem_destroy(&grace->wanted);
 }
 
@@ -102,15 +98,21 @@ void table_grace_begin(struct table_grace *grace)
 	// What was published before this must be seen by every reader that we are going to find offline or up to date.
 	atomic_thread_fence(memory_order_seq_cst);
 	atomic_fetch_add(&grace->round, 1);
-	if (grace->has_thread)
-		sem_post(&grace->wanted);
+	if (!grace->has_programs)
+		return;
+	if (!grace->has_thread)
+		start_thread(grace);
+	sem_post(&grace->wanted);
 }
 
-bool table_grace_is_over(const struct table_grace *grace)
+bool table_grace_is_over(struct table_grace *grace)
 {
 	uint64_t round = atomic_load_explicit(&grace->round, memory_order_relaxed);
-	if (grace->has_thread && atomic_load(&grace->kernel_round) < round)
+	if (grace->has_programs && atomic_load(&grace->kernel_round) < round) {
+		if (!grace->has_thread)
+			start_thread(grace);
 		return false;
+	}
 	uint32_t readers = atomic_load(&grace->readers);
 	for (uint32_t i = 0; i < readers; i++) {
 		if (atomic_load_explicit(&grace->reader[i].seen, memory_order_acquire) < round)

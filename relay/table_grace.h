@@ -23,7 +23,8 @@ struct table_grace {
 	struct table_reader reader[TABLE_READERS];
 
 	// The thread that waits for the kernel: an update of an array of maps returns when all programs that ran have ended.
-	bool has_thread;
+	// It is started when it is first needed, so that a relay with a table can still be confined as a process of one thread.
+	bool has_programs, has_thread;
 	int map, inner;
 	pthread_t thread;
 	sem_t wanted;
@@ -31,11 +32,11 @@ struct table_grace {
 	_Atomic bool is_stopping;
 };
 
-// Starts the thread if the memory has programs. ERR_NOMEM.
+// ERR_NOMEM.
 enum err table_grace_init(struct table_grace *grace, const struct table_memory *memory) CHECK_RESULT;
 void table_grace_fini(struct table_grace *grace);
 // Begin the next round. The one before must be over.
 void table_grace_begin(struct table_grace *grace);
-bool table_grace_is_over(const struct table_grace *grace);
+bool table_grace_is_over(struct table_grace *grace);
 
 #endif
