@@ -168,10 +168,10 @@ static const int absurd[] = {
 	SCMP_SYS(userfaultfd), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(perf_event_open),
 };
 
-static int add_own_process(scmp_filter_ctx filter)
+static int allow_if(scmp_filter_ctx filter, int call, unsigned argument, uint64_t mask, uint64_t value)
 {
-	// abort() and pthread_kill(); another process cannot be meant.
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	const struct scmp_arg_cmp test = { .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value };
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &test);
 }
 
 static int fill_filter(scmp_filter_ctx filter)
@@ -182,14 +182,16 @@ static int fill_filter(scmp_filter_ctx filter)
 	for (size_t i = 0; !error && i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; !error && i < sizeof(allowed_if) / sizeof(allowed_if[0]); i++)
-		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_if[i].call, 1,
-					 SCMP_CMP(allowed_if[i].argument, SCMP_CMP_MASKED_EQ, allowed_if[i].mask, allowed_if[i].value));
+		error = allow_if(filter, allowed_if[i].call, allowed_if[i].argument, allowed_if[i].mask, allowed_if[i].value);
+	// abort() and pthread_kill(); another process cannot be meant.
+	if (!error)
+		error = allow_if(filter, SCMP_SYS(tgkill), 0, UINT32_MAX, (uint64_t)getpid());
 	for (size_t i = 0; !error && i < sizeof(absurd) / sizeof(absurd[0]); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, absurd[i], 0);
 	// Its arguments cannot be looked at; told that there is no such call, the C library takes clone.
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	return error ? error : add_own_process(filter);
+	return error;
 }
 
 static enum err confine_calls(char *problem)
