@@ -105,23 +105,43 @@ static inline const char *stress_forward(const struct fanout_extent *extent, uin
 	return (seen & always) == always ? NULL : "somebody who always was a receiver got nothing";
 }
 
-// One packet of the sender that comes and goes: whoever found its handle finds its key, its room and its receivers.
-static inline const char *stress_guest(const struct stress *stress, uint32_t *held, const struct fanout_extent **extent, uint64_t *copies)
+// What a reader holds of the sender that comes and goes: whoever found its handle finds its key, room and receivers.
+struct stress_held_guest {
+	uint32_t handle, block;
+	const struct fanout_extent *extent;
+	uint64_t version;
+};
+
+static inline const struct fanout_extent *stress_extent(const struct stress *stress, uint32_t block)
 {
-	struct fanout_sender *sender = &stress->memory->sender[STRESS_GUEST];
-	uint32_t handle = __atomic_load_n(&sender->handle, __ATOMIC_ACQUIRE);
-	*held = handle;
-	*extent = NULL;
-	if (handle == 0)
+	uint32_t first = block ? (uint32_t)__atomic_load_n(&stress->memory->block[block], __ATOMIC_ACQUIRE) : 0;
+	return first ? (const struct fanout_extent *)&stress->memory->receiver[first] : NULL;
+}
+
+static inline const char *stress_guest(const struct stress *stress, struct stress_held_guest *held, uint64_t *copies)
+{
+	const struct fanout_sender *sender = &stress->memory->sender[STRESS_GUEST];
+	*held = (struct stress_held_guest){ .handle = __atomic_load_n(&sender->handle, __ATOMIC_ACQUIRE) };
+	if (held->handle == 0)
 		return NULL;
-	if (sender->tag_key[0] != handle || sender->room != handle)
+	if (sender->tag_key[0] != held->handle || sender->room != held->handle)
 		return "the entry of another sender";
-	uint32_t block = __atomic_load_n(&sender->stream[0].block, __ATOMIC_ACQUIRE);
-	uint32_t first = block ? __atomic_load_n(&stress->memory->block[block], __ATOMIC_ACQUIRE) : 0;
-	if (first == 0)
+	held->block = __atomic_load_n(&sender->stream[0].block, __ATOMIC_ACQUIRE);
+	held->extent = stress_extent(stress, held->block);
+	if (!held->extent)
 		return NULL; // not yet, or not any more
-	*extent = (const struct fanout_extent *)&stress->memory->receiver[first];
-	return stress_forward(*extent, handle, 0, copies);
+	held->version = stress_version(held->extent);
+	return stress_forward(held->extent, held->handle, 0, copies);
+}
+
+static inline const char *stress_guest_again(const struct stress *stress, const struct stress_held_guest *held)
+{
+	if (held->handle && stress->memory->sender[STRESS_GUEST].tag_key[0] != held->handle)
+		return "an entry that was held was used again";
+	if (held->extent && stress_version(held->extent) != held->version)
+		return "a guest's list that was held was used again";
+	const struct fanout_extent *now = stress_extent(stress, held->block);
+	return now && now->room != held->handle ? "a block that was held was used again" : NULL;
 }
 
 static inline const char *stress_batch(struct stress_reader *self)
@@ -129,27 +149,22 @@ static inline const char *stress_batch(struct stress_reader *self)
 	const struct stress *stress = self->stress;
 	const struct fanout_extent *held[STRESS_BATCH];
 	uint64_t version[STRESS_BATCH];
-	const struct fanout_extent *guest_extent;
-	uint32_t guest;
-	const char *problem = stress_guest(stress, &guest, &guest_extent, &self->copies);
-	uint64_t guest_version = guest_extent ? stress_version(guest_extent) : 0;
+	struct stress_held_guest guest;
+	const char *problem = stress_guest(stress, &guest, &self->copies);
 	for (size_t i = 0; i < STRESS_BATCH && !problem; i++) {
 		uint32_t room = stress_roll(&self->seed, STRESS_ROOMS);
-		uint32_t first = __atomic_load_n(&stress->memory->block[stress->block[room]], __ATOMIC_ACQUIRE);
-		held[i] = (const struct fanout_extent *)&stress->memory->receiver[first];
+		held[i] = stress_extent(stress, stress->block[room]);
+		if (!held[i])
+			return "nobody receives";
 		version[i] = stress_version(held[i]);
-		problem = first ? stress_forward(held[i], room + 1, room, &self->copies) : "nobody receives";
+		problem = stress_forward(held[i], room + 1, room, &self->copies);
 	}
 	for (size_t i = 0; i < STRESS_BATCH && !problem; i++) {
 		if (stress_version(held[i]) != version[i])
 			problem = "a list that was held was used again";
 	}
-	if (!problem && guest && stress->memory->sender[STRESS_GUEST].tag_key[0] != guest)
-		problem = "an entry that was held was used again";
-	if (!problem && guest_extent && stress_version(guest_extent) != guest_version)
-		problem = "a guest's list that was held was used again";
 	self->packets += STRESS_BATCH;
-	return problem;
+	return problem ? problem : stress_guest_again(stress, &guest);
 }
 
 static inline void *stress_read(void *argument)
@@ -213,6 +228,26 @@ static inline void stress_guest_comes(struct stress *stress)
 	stress->guests++;
 }
 
+// The guest's stream leads elsewhere, and another room gets a block.
+static inline void stress_guest_moves(struct stress *stress)
+{
+	uint32_t block, other;
+	if (!stress->guest || table_block_new(stress->table, &block))
+		return;
+	if (!stress_write(stress, block, stress->guest)) {
+		table_stream_set(stress->table, stress->guest, 0, block, 0);
+		uint32_t before = stress->guest_block;
+		stress->guest_block = block;
+		block = before;
+	}
+	table_block_free(stress->table, block);
+	if (table_block_new(stress->table, &other))
+		return;
+	if (stress_write(stress, other, STRESS_ROOMS + 1))
+		stress->full++;
+	table_block_free(stress->table, other);
+}
+
 static inline uint64_t stress_now_ns(void)
 {
 	struct timespec now;
@@ -240,13 +275,15 @@ static inline void stress_change(struct stress *stress)
 			stress_guest_goes(stress);
 		else if (stress->version % 32 == 16)
 			stress_guest_comes(stress);
+		else if (stress->version % 4 == 1)
+			stress_guest_moves(stress);
 	}
 }
 
 // Sizes with which extents are used again all the time.
 static inline struct table_sizes stress_sizes(uint32_t receivers)
 {
-	return (struct table_sizes){ .senders = 8, .clients = 8, .blocks = 64, .receivers = receivers,
+	return (struct table_sizes){ .senders = 8, .clients = 8, .blocks = STRESS_ROOMS + 3, .receivers = receivers,
 				     .history_small = 1024, .history_large = 1024 };
 }
 
