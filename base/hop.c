@@ -19,20 +19,15 @@ enum err hop_init(struct hop *hop, enum hop_side side, uint32_t index, uint32_t 
 	memcpy(hop->tag_key_out, is_client ? keys->up_tag : keys->down_tag, PACKET_TAG_KEY_BYTES);
 	memcpy(hop->tag_key_in, is_client ? keys->down_tag : keys->up_tag, PACKET_TAG_KEY_BYTES);
 	uint32_t up = packet_ssrc(index, STREAM_CLIENT), down = packet_ssrc(index, STREAM_RELAY);
-	hop->out = srtp_box_new(is_client ? up : down, is_client ? keys->up_master : keys->down_master);
-	hop->in = srtp_box_new(is_client ? down : up, is_client ? keys->down_master : keys->up_master);
-	if (hop->out && hop->in)
-		return ERR_OK;
-	hop_fini(hop);
-	return ERR_CRYPTO;
+	enum err err = srtcp_init(&hop->out, is_client ? up : down, is_client ? keys->up_master : keys->down_master);
+	if (!err)
+		err = srtcp_init(&hop->in, is_client ? down : up, is_client ? keys->down_master : keys->up_master);
+	if (err)
+		hop_fini(hop);
+	return err;
 }
 
-void hop_fini(struct hop *hop)
-{
-	srtp_box_free(hop->out);
-	srtp_box_free(hop->in);
-	secret_wipe(hop, sizeof(*hop));
-}
+void hop_fini(struct hop *hop) { secret_wipe(hop, sizeof(*hop)); }
 
 // Lost packets as RFC 4585's pairs: a packet id and a mask of the sixteen that follow it. Ids come in rising order.
 static void emit_nack(struct cursor *c, const uint16_t *sequences, size_t count)
@@ -169,10 +164,10 @@ enum err hop_emit(struct hop *hop, const struct hop_message *message, uint8_t *b
 	uint8_t rtcp[PACKET_MAX_BYTES];
 	uint32_t sender = packet_ssrc(hop->index, hop->side == HOP_CLIENT ? STREAM_CLIENT : STREAM_RELAY);
 	size_t used = hop_rtcp_emit(sender, message, rtcp);
-	if (used + PACKET_HEADER_BYTES + SRTP_RTCP_OVERHEAD > PACKET_MAX_BYTES)
+	if (used + PACKET_HEADER_BYTES + SRTCP_OVERHEAD > PACKET_MAX_BYTES)
 		return ERR_LIMIT;
 	memcpy(bytes + PACKET_HEADER_BYTES, rtcp, used);
-	enum err err = srtp_box_protect_rtcp(hop->out, bytes + PACKET_HEADER_BYTES, &used);
+	enum err err = srtcp_protect(&hop->out, bytes + PACKET_HEADER_BYTES, &used);
 	if (err)
 		return err;
 	*size = used + PACKET_HEADER_BYTES;
@@ -192,6 +187,6 @@ enum err hop_parse(struct hop *hop, uint8_t *bytes, size_t size, struct hop_mess
 	if (!secret_equal(&tag, &header.tag, sizeof(tag)))
 		return ERR_AUTH;
 	size_t plain = size - PACKET_HEADER_BYTES;
-	err = srtp_box_unprotect_rtcp(hop->in, bytes + PACKET_HEADER_BYTES, &plain);
+	err = srtcp_unprotect(&hop->in, bytes + PACKET_HEADER_BYTES, &plain);
 	return err ? err : hop_rtcp_parse(bytes + PACKET_HEADER_BYTES, plain, out);
 }

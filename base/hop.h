@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/packet.h"
-#include "base/srtp_box.h"
+#include "base/srtcp.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -47,7 +47,7 @@ struct hop_message {
 
 enum hop_side { HOP_CLIENT, HOP_RELAY };
 
-// One side of one path. Embedded; hop_init owns the two contexts until hop_fini.
+// One side of one path. Embedded; hop_fini wipes its keys.
 struct hop {
 	enum hop_side side;
 	uint32_t index;      // participant index: SSRC of the client's reports is (index, 255), of the relay's (index, 254)
@@ -55,7 +55,7 @@ struct hop {
 	uint32_t counter;    // last one sent
 	uint8_t tag_key_out[PACKET_TAG_KEY_BYTES];
 	uint8_t tag_key_in[PACKET_TAG_KEY_BYTES];
-	struct srtp_box *out, *in;
+	struct srtcp out, in;
 };
 
 enum err hop_init(struct hop *hop, enum hop_side side, uint32_t index, uint32_t handle, const struct hop_keys *keys) CHECK_RESULT;

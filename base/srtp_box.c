@@ -80,6 +80,4 @@ static enum err run(srtp_err_status_t (*operation)(srtp_t, void *, int *), struc
 }
 
 enum err srtp_box_protect_rtp(struct srtp_box *box, uint8_t *packet, size_t *size) { return run(srtp_protect, box, packet, size); }
-enum err srtp_box_protect_rtcp(struct srtp_box *box, uint8_t *packet, size_t *size) { return run(srtp_protect_rtcp, box, packet, size); }
 enum err srtp_box_unprotect_rtp(struct srtp_box *box, uint8_t *packet, size_t *size) { return run(srtp_unprotect, box, packet, size); }
-enum err srtp_box_unprotect_rtcp(struct srtp_box *box, uint8_t *packet, size_t *size) { return run(srtp_unprotect_rtcp, box, packet, size); }

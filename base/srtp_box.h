@@ -8,8 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SRTP_KEY_BYTES = 32, SRTP_SALT_BYTES = 12, SRTP_MASTER_BYTES = SRTP_KEY_BYTES + SRTP_SALT_BYTES,
-       SRTP_RTP_OVERHEAD = 16, SRTP_RTCP_OVERHEAD = 20 };
+enum { SRTP_KEY_BYTES = 32, SRTP_SALT_BYTES = 12, SRTP_MASTER_BYTES = SRTP_KEY_BYTES + SRTP_SALT_BYTES, SRTP_RTP_OVERHEAD = 16 };
 
 struct srtp_box; // one direction, one SSRC, one master key and salt
 
@@ -23,9 +22,7 @@ void srtp_box_free(struct srtp_box *box);
 // In place. `*size` is the plain size on entry and the protected size on return; the buffer has room for the
 // overhead. ERR_CRYPTO if the library refuses (it refuses to reuse a sequence number).
 enum err srtp_box_protect_rtp(struct srtp_box *box, uint8_t *packet, size_t *size) CHECK_RESULT;
-enum err srtp_box_protect_rtcp(struct srtp_box *box, uint8_t *packet, size_t *size) CHECK_RESULT;
 // ERR_AUTH on a wrong tag, ERR_REPLAY on a repeated or too old packet, ERR_PARSE on a malformed one.
 enum err srtp_box_unprotect_rtp(struct srtp_box *box, uint8_t *packet, size_t *size) CHECK_RESULT;
-enum err srtp_box_unprotect_rtcp(struct srtp_box *box, uint8_t *packet, size_t *size) CHECK_RESULT;
 
 #endif

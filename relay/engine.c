@@ -149,7 +149,7 @@ static void tell_addresses(struct relay *relay)
 {
 	struct engine_choice *engine = &relay->engine;
 	int map = relay->fast_path->memory.map[LOADER_MAP_ADDRESSES];
-	const uint32_t present = 1;
+	const uint8_t present = 1;
 	struct in6_addr own;
 	forget_addresses(relay, map);
 	for (size_t i = 0; neighbours_own_address(relay->neighbours, i, &own) && engine->address_count < ENGINE_ADDRESSES_MAX; i++) {
