@@ -110,6 +110,7 @@ write_configurations() {
 		mux-socket = $PWD/$state/tcs.mux
 		control-socket = $PWD/$state/tcs.sock
 		state-directory = $PWD/$state/tcs
+		fast-path-devices = lo
 	END
 }
 
