@@ -134,35 +134,34 @@ static uint32_t now_ms(void)
 	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
-// Packets with a mark may lie in a socket's queue: of such an extent the header and the records that user space serves
-// stay a while, the others do not.
+static const struct fanout_extent *extent_at(const struct table *table, uint32_t first)
+{
+	return (const struct fanout_extent *)&table->memory->receiver[first];
+}
+
+static void give_extent(struct table *table, uint32_t first)
+{
+	table_extent_give(&table->extents, first, (uint32_t)extent_at(table, first)->count + 1);
+	table->waiting--;
+}
+
+// Packets with a mark that names the extent may still lie in a socket's queue.
 static void free_extent(struct table *table, uint32_t first)
 {
-	const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
-	bool is_marked = table->memory->has_programs && extent->in_kernel > 0 && extent->in_kernel < extent->count;
-	if (!is_marked) {
-		table_extent_give(&table->extents, first, (uint32_t)extent->count + 1);
-		table->waiting--;
+	const struct fanout_extent *extent = extent_at(table, first);
+	if (!table->memory->has_programs || extent->in_kernel == 0 || extent->in_kernel == extent->count) {
+		give_extent(table, first);
 		return;
 	}
-	table_extent_give(&table->extents, first + 1, extent->in_kernel);
 	table->extents.prev[first] = now_ms() + MARKED_REST_MS;
 	table_list_add(&table->marked, table->extents.next, first);
 }
 
 static void free_marked(struct table *table)
 {
-	if (!table->marked.first)
-		return;
-	uint32_t now = now_ms();
-	while (table->marked.first && (int32_t)(now - table->extents.prev[table->marked.first]) >= 0) {
-		uint32_t first = table_list_take(&table->marked, table->extents.next);
-		const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
-		uint32_t outside = (uint32_t)extent->count - extent->in_kernel, inside = extent->in_kernel;
-		table_extent_give(&table->extents, first, 1);
-		table_extent_give(&table->extents, first + 1 + inside, outside);
-		table->waiting--;
-	}
+	uint32_t now = table->marked.first ? now_ms() : 0;
+	while (table->marked.first && (int32_t)(now - table->extents.prev[table->marked.first]) >= 0)
+		give_extent(table, table_list_take(&table->marked, table->extents.next));
 }
 
 static void clear_sender(struct table *table, uint32_t index)

@@ -47,7 +47,7 @@ struct table {
 	uint32_t *sender_link; // by index + 1
 
 	// Things are replaced into `gathering`; when the round that `resting` waits for is over, that is used again and the
-	// next round begins. Then, for a second, `marked`: headers and outside records of extents that marks may name.
+	// next round begins. Then, for a second, `marked`: extents that packets' marks may name.
 	struct table_limbo gathering, resting;
 	struct table_list marked;
 

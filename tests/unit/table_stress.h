@@ -31,6 +31,7 @@ struct stress {
 	struct table *table;
 	struct table_memory *memory;
 	uint64_t changes_wanted, seconds; // at least; and at most STRESS_PATIENCE times so long
+	uint64_t per_second;              // changes, 0: as many as can be
 	// The writer's
 	uint32_t block[STRESS_ROOMS];
 	uint32_t guest, guest_block; // handle
@@ -266,6 +267,10 @@ static inline void stress_change(struct stress *stress)
 {
 	uint64_t begin_ns = stress_now_ns();
 	while (!atomic_load(&stress->is_over) && !stress_is_enough(stress, stress_now_ns() - begin_ns)) {
+		if (stress->per_second && stress->version * 1000000000u > stress->per_second * (stress_now_ns() - begin_ns)) {
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 500000 }, NULL);
+			continue;
+		}
 		uint32_t room = stress_roll(&stress->seed, STRESS_ROOMS);
 		if (stress_write(stress, stress->block[room], room + 1)) {
 			stress->full++;
