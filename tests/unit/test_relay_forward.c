@@ -1,6 +1,4 @@
 // The packet path: who gets what, and every reason why nobody does. SPDX-License-Identifier: Apache-2.0
-#include "relay/forward.h"
-
 #include "relay/feedback.h"
 #include "relay/relay_address.h"
 #include "relay/tcs_session.h"
@@ -53,6 +51,8 @@ static int teardown(void **state)
 	return 0;
 }
 
+static uint64_t path_count(enum fanout_counter counter) { return world.relay->media.counters->counter[counter]; }
+
 static uint32_t ssrc_of(const struct client *client, uint8_t stream) { return packet_ssrc(client->welcome.index, stream); }
 
 static bool came_over_udp(const struct client *client, const uint8_t *bytes, size_t size)
@@ -65,6 +65,16 @@ static bool came_over_udp(const struct client *client, const uint8_t *bytes, siz
 	return false;
 }
 
+static struct room *room_of_world(void) { return rooms_find(world.relay->rooms, &world.meeting); }
+
+static size_t sent_to(const struct client *client)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < relay_loop_sent_count(world.loop); i++)
+		count += relay_loop_sent_at(world.loop, i)->to.peer.sin6_port == client->address.sin6_port;
+	return count;
+}
+
 static bool came_over_tls(struct client *client, const uint8_t *bytes, size_t size)
 {
 	uint8_t got[PACKET_MAX_BYTES];
@@ -73,13 +83,13 @@ static bool came_over_tls(struct client *client, const uint8_t *bytes, size_t si
 }
 
 // Nothing left by UDP, nothing came to c by TLS, and the reason was counted once.
-static void assert_dropped(enum relay_stats_counter reason)
+static void assert_dropped(uint64_t counted)
 {
 	uint8_t got[PACKET_MAX_BYTES];
 	size_t size;
 	assert_int_equal(relay_loop_sent_count(world.loop), 0);
 	assert_false(client_expect_packet(c, got, &size));
-	assert_int_equal(world_count(&world, reason), 1);
+	assert_int_equal(counted, 1);
 }
 
 // ---------------------------------------------------------------- what goes through
@@ -94,7 +104,7 @@ static void media_is_verbatim_to_the_others_only(void **state)
 	assert_true(came_over_udp(b, packet, sizeof(packet)));
 	assert_true(came_over_tls(c, packet, sizeof(packet)));
 	assert_false(came_over_udp(a, packet, sizeof(packet)));
-	assert_int_equal(world_count(&world, STATS_media_forwarded), 2);
+	assert_int_equal(path_count(FANOUT_media_forwarded), 2);
 	assert_int_equal(world.relay->stats.latency_count, 1);
 	assert_in_range(relay_stats_percentile_ns(&world.relay->stats, 990), 90000, 110000);
 }
@@ -132,14 +142,14 @@ static void other_meetings_hear_nothing(void **state)
 static void malformed_datagrams_are_dropped(void **state)
 {
 	(void)state;
-	static const uint8_t zeros[LOOP_DATAGRAM_BYTES];
+	static const uint8_t zeros[PACKET_MAX_BYTES + 1];
 	uint8_t reserved[CLIENT_MEDIA_BYTES] = { 0x80 };
 	relay_loop_receive(world.loop, &a->address, zeros, 0);
 	relay_loop_receive(world.loop, &a->address, zeros, 15);
 	relay_loop_receive(world.loop, &a->address, zeros, PACKET_MEDIA_MIN_BYTES - 1);
 	relay_loop_receive(world.loop, &a->address, zeros, PACKET_MAX_BYTES + 1);
 	relay_loop_receive(world.loop, &a->address, reserved, sizeof(reserved));
-	assert_int_equal(world_count(&world, STATS_packet_malformed), 5);
+	assert_int_equal(path_count(FANOUT_packet_malformed), 5);
 	assert_int_equal(relay_loop_sent_count(world.loop), 0);
 }
 
@@ -150,12 +160,12 @@ static void unknown_and_former_handles_are_dropped(void **state)
 	client_media(a, HOP_PATH_UDP, ssrc_of(a, 0), 1, packet);
 	packet_stamp(a->hop[HOP_PATH_UDP].tag_key_out, packet_handle(PACKET_MEDIA, 1, 999999), 1, packet, sizeof(packet));
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
-	assert_dropped(STATS_handle_unknown);
+	assert_dropped(path_count(FANOUT_handle_unknown));
 	uint32_t handle = a->welcome.handle[HOP_PATH_UDP];
 	packet_stamp(a->hop[HOP_PATH_UDP].tag_key_out,
 		     packet_handle(PACKET_MEDIA, packet_handle_generation(handle) + 1, packet_handle_index(handle)), 1, packet, sizeof(packet));
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
-	assert_int_equal(world_count(&world, STATS_handle_unknown), 2);
+	assert_int_equal(path_count(FANOUT_handle_unknown), 2);
 	assert_int_equal(relay_loop_sent_count(world.loop), 0);
 }
 
@@ -168,11 +178,11 @@ static void wrong_tag_is_dropped_for_every_byte_that_is_read(void **state)
 		client_media(a, HOP_PATH_UDP, ssrc_of(a, 0), (uint16_t)at, packet);
 		packet[at] ^= 0x10;
 		relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
-		assert_int_equal(world_count(&world, STATS_tag_wrong), ++wanted);
+		assert_int_equal(path_count(FANOUT_tag_wrong), ++wanted);
 	}
 	client_media(a, HOP_PATH_UDP, ssrc_of(a, 0), 1, packet);
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet) - 1); // the length is covered, too
-	assert_int_equal(world_count(&world, STATS_tag_wrong), ++wanted);
+	assert_int_equal(path_count(FANOUT_tag_wrong), ++wanted);
 	assert_int_equal(relay_loop_sent_count(world.loop), 0);
 }
 
@@ -185,13 +195,13 @@ static void replays_are_dropped(void **state)
 	(void)came_over_tls(c, old, sizeof(old));
 	relay_loop_forget_sent(world.loop);
 	relay_loop_receive(world.loop, &a->address, old, sizeof(old));
-	assert_dropped(STATS_counter_replayed);
-	a->hop[HOP_PATH_UDP].counter += REPLAY_SLOTS; // later ones do not make room for it again
+	assert_dropped(path_count(FANOUT_counter_replayed));
+	a->hop[HOP_PATH_UDP].counter += FANOUT_WINDOW_SLOTS; // later ones do not make room for it again
 	client_media(a, HOP_PATH_UDP, ssrc_of(a, 0), 2, packet);
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
 	assert_int_equal(relay_loop_sent_count(world.loop), 1);
 	relay_loop_receive(world.loop, &a->address, old, sizeof(old));
-	assert_int_equal(world_count(&world, STATS_counter_replayed), 2);
+	assert_int_equal(path_count(FANOUT_counter_replayed), 2);
 	assert_int_equal(relay_loop_sent_count(world.loop), 1);
 }
 
@@ -201,7 +211,7 @@ static void foreign_streams_are_dropped(void **state)
 	uint8_t packet[CLIENT_MEDIA_BYTES];
 	client_media(a, HOP_PATH_UDP, ssrc_of(b, 0), 1, packet);
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
-	assert_dropped(STATS_ssrc_foreign);
+	assert_dropped(path_count(FANOUT_ssrc_foreign));
 }
 
 static void malformed_rtp_is_dropped(void **state)
@@ -212,7 +222,7 @@ static void malformed_rtp_is_dropped(void **state)
 	packet[PACKET_HEADER_BYTES] = 0x80; // no extension
 	client_stamp(a, HOP_PATH_UDP, packet, sizeof(packet));
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
-	assert_dropped(STATS_rtp_malformed);
+	assert_dropped(path_count(FANOUT_rtp_malformed));
 }
 
 static void more_streams_than_allowed_are_dropped(void **state)
@@ -223,7 +233,7 @@ static void more_streams_than_allowed_are_dropped(void **state)
 		client_media(a, HOP_PATH_UDP, ssrc_of(a, (uint8_t)stream), 1, packet);
 		relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
 	}
-	assert_int_equal(world_count(&world, STATS_stream_limit), 40 - CONTROL_STREAMS_MAX);
+	assert_int_equal(path_count(FANOUT_stream_limit), 40 - CONTROL_STREAMS_MAX);
 	assert_int_equal(relay_loop_sent_count(world.loop), CONTROL_STREAMS_MAX);
 }
 
@@ -243,7 +253,7 @@ static void rights_are_kept(void **state)
 	uint8_t packet[CLIENT_MEDIA_BYTES];
 	client_media(mute, HOP_PATH_TLS, ssrc_of(mute, 0), 1, packet);
 	client_send_frame(mute, packet, sizeof(packet));
-	assert_dropped(STATS_send_not_allowed);
+	assert_dropped(path_count(FANOUT_send_not_allowed));
 	client_media(a, HOP_PATH_UDP, ssrc_of(a, 0), 1, packet);
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
 	assert_true(came_over_tls(mute, packet, sizeof(packet)));
@@ -258,14 +268,154 @@ static void handles_belong_to_their_path_and_connection(void **state)
 	uint8_t packet[CLIENT_MEDIA_BYTES];
 	client_media(a, HOP_PATH_UDP, ssrc_of(a, 0), 1, packet); // a UDP handle over TLS
 	client_send_frame(a, packet, sizeof(packet));
-	assert_dropped(STATS_address_foreign);
+	assert_dropped(path_count(FANOUT_address_foreign));
 	client_media(c, HOP_PATH_TLS, ssrc_of(c, 0), 1, packet); // a TLS handle over UDP
 	relay_loop_receive(world.loop, &c->address, packet, sizeof(packet));
-	assert_int_equal(world_count(&world, STATS_address_foreign), 2);
+	assert_int_equal(path_count(FANOUT_address_foreign), 2);
 	client_media(c, HOP_PATH_TLS, ssrc_of(c, 0), 2, packet); // somebody else's over one's own connection
 	client_send_frame(a, packet, sizeof(packet));
-	assert_int_equal(world_count(&world, STATS_address_foreign), 3);
+	assert_int_equal(path_count(FANOUT_address_foreign), 3);
 	assert_int_equal(relay_loop_sent_count(world.loop), 0);
+}
+
+// ---------------------------------------------------------------- subscriptions
+
+static void subscribe(struct client *client, uint32_t ssrc, bool is_wanted)
+{
+	struct control_message message = { .type = CONTROL_SUBSCRIBE };
+	message.subscribe.count = 1;
+	message.subscribe.subscription[0] = (struct control_subscription){ .ssrc = ssrc, .is_wanted = is_wanted };
+	client_send(client, &message);
+}
+
+// Does the next packet of this stream of a's come to b, and to c?
+static bool comes(uint8_t stream, uint16_t sequence, bool is_b_wanting, bool is_c_wanting)
+{
+	uint8_t packet[CLIENT_MEDIA_BYTES];
+	relay_loop_forget_sent(world.loop);
+	client_media(a, HOP_PATH_UDP, ssrc_of(a, stream), sequence, packet);
+	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
+	return came_over_udp(b, packet, sizeof(packet)) == is_b_wanting && came_over_tls(c, packet, sizeof(packet)) == is_c_wanting;
+}
+
+static void unwanted_streams_do_not_come(void **state)
+{
+	(void)state;
+	assert_true(comes(0, 1, true, true));
+	subscribe(b, ssrc_of(a, 1), false); // before there is such a stream
+	assert_true(comes(1, 1, false, true));
+	assert_true(comes(0, 2, true, true)); // the others do
+	assert_true(comes(2, 1, true, true));
+	subscribe(c, ssrc_of(a, 1), false); // now nobody wants it
+	assert_true(comes(1, 2, false, false));
+	subscribe(b, ssrc_of(a, 1), true); // it holds for the next packet
+	assert_true(comes(1, 3, true, false));
+	subscribe(c, ssrc_of(a, 1), true);
+	assert_true(comes(1, 4, true, true));
+	subscribe(a, ssrc_of(a, 1), false); // one's own: nonsense, and harmless
+	assert_true(comes(1, 5, true, true));
+	assert_null(room_of_world()->block->next); // all share one block again
+}
+
+static void streams_that_the_same_members_refuse_share_a_block(void **state)
+{
+	(void)state;
+	for (uint8_t stream = 0; stream < 8; stream++)
+		assert_true(comes(stream, 1, true, true));
+	for (uint8_t stream = 1; stream < 8; stream++)
+		subscribe(b, ssrc_of(a, stream), false);
+	assert_true(comes(7, 2, false, true));
+	const struct room *room = room_of_world();
+	assert_non_null(room->block->next);
+	assert_null(room->block->next->next);
+	struct client *d = entered(); // a new member is in both
+	assert_true(comes(7, 3, false, true));
+	uint8_t got[PACKET_MAX_BYTES];
+	size_t size;
+	assert_true(client_expect_packet(d, got, &size));
+	assert_true(comes(0, 3, true, true));
+	assert_true(client_expect_packet(d, got, &size));
+	drop(d);
+	assert_true(comes(7, 4, false, true));
+}
+
+static void subscriptions_have_limits(void **state)
+{
+	(void)state;
+	assert_true(comes(1, 1, true, true));
+	for (uint32_t i = 0; i < ROOM_UNWANTED_MAX + 5; i++)
+		subscribe(b, packet_ssrc(1000 + i / 8, (uint8_t)(i % 8)), false); // of those who are yet to come
+	assert_int_equal(world_count(&world, STATS_subscribe_limit), 5);
+	subscribe(b, ssrc_of(a, 1), false); // no note is made of it
+	assert_int_equal(world_count(&world, STATS_subscribe_limit), 6);
+	assert_true(comes(1, 2, true, true));
+	for (uint16_t i = 0; i < 200; i++) // too many changes: they wait for the next tick, and the last one counts
+		subscribe(c, ssrc_of(a, 1), i % 2);
+	assert_true(world_count(&world, STATS_subscribe_coalesced) > 100);
+	subscribe(c, ssrc_of(a, 1), false);
+	relay_loop_advance(world.loop, 200000000u);
+	assert_true(comes(1, 3, true, false));
+}
+
+static void who_leaves_is_forgotten_in_subscriptions(void **state)
+{
+	(void)state;
+	struct client *d = entered();
+	uint32_t gone = ssrc_of(d, 0);
+	subscribe(b, gone, false);
+	struct member *member = room_find_index(room_of_world(), b->welcome.index);
+	assert_int_equal(member->unwanted_count, 1);
+	drop(d);
+	assert_int_equal(member->unwanted_count, 0);
+	subscribe(b, gone, false); // nobody gets that index again
+	assert_int_equal(member->unwanted_count, 0);
+}
+
+// ---------------------------------------------------------------- the table
+
+static void a_full_table_is_tried_again(void **state)
+{
+	(void)state;
+	size_t count = 0, blocks = table_memory(world.relay->table)->sizes.blocks;
+	uint32_t *block = calloc(blocks, sizeof(*block));
+	assert_true(comes(0, 1, true, true));
+	while (count < blocks && !table_block_new(world.relay->table, &block[count]))
+		count++;
+	subscribe(b, ssrc_of(a, 0), false); // there is no block for that: it stays as it was
+	assert_true(world_count(&world, STATS_table_full) > 0);
+	assert_true(comes(0, 2, true, true));
+	while (count > 0)
+		table_block_free(world.relay->table, block[--count]);
+	free(block);
+	relay_loop_advance(world.loop, 500000000u);
+	assert_true(comes(0, 3, false, true));
+}
+
+static void an_idle_stream_gives_back_its_place(void **state)
+{
+	(void)state;
+	assert_true(comes(3, 1, true, true));
+	const struct member *member = room_find_index(room_of_world(), a->welcome.index);
+	assert_true(member->flow[HOP_PATH_UDP]->open_streams >> 3 & 1);
+	for (int i = 0; i < 8; i++) { // the sessions live
+		relay_loop_advance(world.loop, 5000000000u);
+		struct client *all[] = { a, b, c };
+		for (size_t n = 0; n < 3; n++)
+			client_send(all[n], &(struct control_message){ .type = CONTROL_PING });
+	}
+	assert_int_equal(member->flow[HOP_PATH_UDP]->open_streams, 0);
+	assert_true(comes(3, 2, true, true));
+}
+
+static void addresses_hear_from_a_socket_every_few_seconds(void **state)
+{
+	(void)state;
+	struct hop_message message;
+	relay_loop_forget_sent(world.loop);
+	relay_loop_advance(world.loop, FEEDBACK_KEEPALIVE_NS + 200000000u);
+	assert_int_equal(relay_loop_sent_count(world.loop), 2);
+	assert_true(client_hop_received(a, &a->address, &message));
+	assert_int_equal(message.kind, HOP_KEEPALIVE);
 }
 
 // ---------------------------------------------------------------- addresses
@@ -277,7 +427,7 @@ static void foreign_address_gets_one_challenge_and_nothing_else(void **state)
 	uint8_t packet[CLIENT_MEDIA_BYTES];
 	client_media(a, HOP_PATH_UDP, ssrc_of(a, 0), 1, packet);
 	relay_loop_receive(world.loop, &foreign, packet, sizeof(packet));
-	assert_int_equal(world_count(&world, STATS_address_foreign), 1);
+	assert_int_equal(path_count(FANOUT_address_foreign), 1);
 	assert_int_equal(relay_loop_sent_count(world.loop), 1);
 	const struct relay_loop_sent *sent = relay_loop_sent_at(world.loop, 0);
 	assert_int_equal(sent->to.peer.sin6_port, foreign.sin6_port);
@@ -367,7 +517,7 @@ static void answers_from_elsewhere_or_again_do_not_move(void **state)
 	assert_int_equal(world_count(&world, STATS_addresses_moved), 4);
 	relay_loop_receive(world.loop, &after, answer, size); // an old answer does not move it back
 	assert_int_equal(world_count(&world, STATS_addresses_moved), 4);
-	assert_int_equal(world_count(&world, STATS_counter_replayed), 1);
+	assert_int_equal(path_count(FANOUT_counter_replayed), 1);
 }
 
 static void unusable_addresses_get_nothing(void **state)
@@ -462,13 +612,13 @@ static void senders_are_not_asked_for_what_came_or_never_was(void **state)
 {
 	(void)state;
 	uint8_t packet[CLIENT_MEDIA_BYTES];
-	for (uint16_t i = 0; i < 100; i++) {
+	for (uint16_t i = 0; i < 300; i++) {
 		client_media(a, HOP_PATH_UDP, ssrc_of(a, 1), (uint16_t)(1000 + i), packet);
 		relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
-		relay_loop_advance(world.loop, 100000000u); // slow: the ring stays small, the first are gone
+		relay_loop_advance(world.loop, 30000000u); // slow: the ring stays small, the first are gone
 	}
 	relay_loop_forget_sent(world.loop);
-	struct hop_message message = { .kind = HOP_NACK, .ssrc = ssrc_of(a, 1), .sequences = { 900, 1000, 1040, 1101, 40000 },
+	struct hop_message message = { .kind = HOP_NACK, .ssrc = ssrc_of(a, 1), .sequences = { 900, 1000, 1040, 1301, 40000 },
 				       .sequence_count = 5 };
 	client_hop(b, &message, &b->address);
 	assert_int_equal(relay_loop_sent_count(world.loop), 0);
@@ -485,8 +635,8 @@ static void what_comes_again_goes_to_nobody(void **state)
 	relay_loop_forget_sent(world.loop);
 	client_stamp(a, HOP_PATH_UDP, packet, sizeof(packet)); // as a retransmission comes
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
-	assert_dropped(STATS_media_repeated);
-	packet[sizeof(packet) - 1] ^= 1; // another packet
+	assert_dropped(path_count(FANOUT_media_repeated));
+	packet[PACKET_HEADER_BYTES + 7] ^= 1; // another packet: its timestamp differs
 	client_stamp(a, HOP_PATH_UDP, packet, sizeof(packet));
 	relay_loop_receive(world.loop, &a->address, packet, sizeof(packet));
 	assert_true(relay_loop_sent_count(world.loop) > 0);
@@ -504,7 +654,7 @@ static void key_frames_cannot_be_asked_for_all_the_time(void **state)
 		client_hop(b, &message, &b->address);
 		relay_loop_advance(world.loop, 100000000u);
 	}
-	assert_in_range(relay_loop_sent_count(world.loop), 10, 14);
+	assert_in_range(sent_to(a), 10, 14);
 }
 
 static void retransmissions_have_a_limit(void **state)
@@ -556,7 +706,7 @@ static void forged_feedback_is_dropped(void **state)
 	assert_int_equal(hop_emit(&a->hop[HOP_PATH_UDP], &message, bytes, &size), ERR_OK);
 	bytes[size - 10] ^= 1; // not covered by the tag, but by SRTCP
 	relay_loop_receive(world.loop, &a->address, bytes, size);
-	assert_dropped(STATS_hop_wrong);
+	assert_dropped(world_count(&world, STATS_hop_wrong));
 }
 
 // ---------------------------------------------------------------- back-pressure
@@ -606,6 +756,13 @@ int main(void)
 		TEST(more_streams_than_allowed_are_dropped),
 		TEST(rights_are_kept),
 		TEST(handles_belong_to_their_path_and_connection),
+		TEST(unwanted_streams_do_not_come),
+		TEST(streams_that_the_same_members_refuse_share_a_block),
+		TEST(subscriptions_have_limits),
+		TEST(who_leaves_is_forgotten_in_subscriptions),
+		TEST(a_full_table_is_tried_again),
+		TEST(an_idle_stream_gives_back_its_place),
+		TEST(addresses_hear_from_a_socket_every_few_seconds),
 		TEST(foreign_address_gets_one_challenge_and_nothing_else),
 		TEST(a_challenge_is_never_larger_than_its_cause),
 		TEST(an_answer_moves_the_address),
