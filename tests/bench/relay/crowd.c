@@ -1,4 +1,4 @@
-// Rooms full of clients: in each one sender (its UDP address is in the senders' host) and so many receivers. Commands
+// Rooms full of clients: in each so many senders (their UDP addresses are in the senders' host) and receivers. Commands
 // come line by line on stdin. SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/relay/crowd.h"
 
@@ -22,15 +22,15 @@
 enum { KEEP_S = 4, COUNTERS_BEFORE = 2048, WAIT_FOR_RELAY_S = 20 };
 
 static const char usage_text[] =
-	"usage: bench_relay crowd --state DIR --senders FILE [--receivers N] [--rooms R] [--staged]\n"
+	"usage: bench_relay crowd --state DIR --senders FILE [--receivers N] [--rooms R] [--senders-per-room S] [--staged]\n"
 	"Registers a relay in DIR, says \"registered\"; when a tcs with that state directory listens at port 443 of the relay's\n"
-	"host, R rooms of one sender and N receivers join, FILE is written for the generator, and it says \"joined\".\n"
+	"host, R rooms of S senders and N receivers join, FILE is written for the generator, and it says \"joined\".\n"
 	"--staged: says \"connected\" after the TLS handshakes and waits for a line before joining.\n"
 	"Then on stdin: subscribe COUNT; an empty line or the end: leave.\n";
 
 struct crowd_options {
 	const char *state, *senders;
-	uint32_t receivers, rooms;
+	uint32_t receivers, rooms, senders_per_room;
 	bool is_staged;
 };
 
@@ -68,19 +68,21 @@ static void watch(struct crowd *crowd, size_t index)
 
 // ---------------------------------------------------------------- joining
 
-// Rooms one after the other, the sender first.
+// Rooms one after the other, their senders first.
 static void make_members(struct crowd *crowd, const struct crowd_options *options)
 {
-	uint32_t receiver = 0;
+	uint32_t receiver = 0, sender = 0, of_room = options->receivers + options->senders_per_room;
 	for (size_t i = 0; i < crowd->count; i++) {
 		struct crowd_member *member = &crowd->member[i];
-		member->room = (uint32_t)(i / (options->receivers + 1));
-		member->is_sender = i % (options->receivers + 1) == 0;
+		member->room = (uint32_t)(i / of_room);
+		member->is_first = i % of_room == 0;
+		member->is_sender = i % of_room < options->senders_per_room;
 		member->relay_host = member->is_sender ? WIRE_RELAY_ADDRESS : WIRE_EGRESS_ADDRESS;
-		member->port = (uint16_t)(member->is_sender ? WIRE_SENDER_PORT + member->room : WIRE_RECEIVER_PORT + receiver);
+		member->port = (uint16_t)(member->is_sender ? WIRE_SENDER_PORT + sender : WIRE_RECEIVER_PORT + receiver);
 		member->udp = lab_socket(member->is_sender ? LAB_GENERATOR : LAB_RECEIVERS, SOCK_DGRAM,
 					 member->is_sender ? WIRE_SENDER_ADDRESS : WIRE_RECEIVER_ADDRESS + receiver, member->port);
 		receiver += !member->is_sender;
+		sender += member->is_sender;
 	}
 }
 
@@ -116,7 +118,7 @@ static bool join_all(struct crowd *crowd, const struct relay_pki *pki, struct tl
 	struct crowd_member_ticket ticket = { .pki = pki };
 	for (size_t i = 0; i < crowd->count; i++) {
 		struct crowd_member *member = &crowd->member[i];
-		if (member->is_sender)
+		if (member->is_first)
 			secret_random(&ticket.meeting, sizeof(ticket.meeting));
 		if (!member->tls) {
 			if (!crowd_member_connect(member, context))
@@ -192,7 +194,7 @@ static int crowd_run(const struct crowd_options *options)
 	struct relay_pki pki;
 	struct tls_context *context;
 	char line[128];
-	struct crowd crowd = { .count = (size_t)options->rooms * (options->receivers + 1), .poll = epoll_create1(EPOLL_CLOEXEC) };
+	struct crowd crowd = { .count = (size_t)options->rooms * (options->receivers + options->senders_per_room), .poll = epoll_create1(EPOLL_CLOEXEC) };
 	struct rlimit files = { 65536, 65536 };
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 	log_init("crowd", LOG_ERROR);
@@ -228,8 +230,8 @@ static int crowd_run(const struct crowd_options *options)
 int crowd_main(int argc, char **argv)
 {
 	static const struct option rows[] = { { "state", 1, NULL, 's' }, { "senders", 1, NULL, 'f' }, { "receivers", 1, NULL, 'n' },
-					      { "rooms", 1, NULL, 'r' }, { "staged", 0, NULL, 'g' }, { NULL, 0, NULL, 0 } };
-	struct crowd_options options = { .receivers = 10, .rooms = 1 };
+					      { "rooms", 1, NULL, 'r' }, { "senders-per-room", 1, NULL, 'm' }, { "staged", 0, NULL, 'g' }, { NULL, 0, NULL, 0 } };
+	struct crowd_options options = { .receivers = 10, .rooms = 1, .senders_per_room = 1 };
 	int option;
 	while ((option = getopt_long(argc, argv, "", rows, NULL)) != -1) {
 		switch (option) {
@@ -237,11 +239,13 @@ int crowd_main(int argc, char **argv)
 		case 'f': options.senders = optarg; break;
 		case 'n': options.receivers = (uint32_t)lab_number("--receivers", optarg, 10000); break;
 		case 'r': options.rooms = (uint32_t)lab_number("--rooms", optarg, WIRE_SENDERS_MAX); break;
+		case 'm': options.senders_per_room = (uint32_t)lab_number("--senders-per-room", optarg, WIRE_SENDERS_MAX); break;
 		case 'g': options.is_staged = true; break;
 		default: options.state = NULL;
 		}
 	}
-	if (!options.state || !options.senders || options.rooms == 0 || options.rooms * options.receivers > WIRE_RECEIVERS_MAX) {
+	if (!options.state || !options.senders || options.rooms == 0 || options.senders_per_room == 0 ||
+	    options.rooms * options.senders_per_room > WIRE_SENDERS_MAX || options.rooms * options.receivers > WIRE_RECEIVERS_MAX) {
 		fputs(usage_text, stderr);
 		return 2;
 	}

@@ -161,7 +161,7 @@ static struct token_ticket make_ticket(const struct crowd_member_ticket *from, b
 {
 	uint64_t now_s = (uint64_t)time(NULL);
 	struct token_ticket ticket = { .relay = from->pki->registration.relay, .meeting = from->meeting, .issued = now_s,
-				       .rights = TOKEN_RIGHT_RECEIVE | (is_sender ? TOKEN_RIGHT_SEND : 0),
+				       .rights = is_sender ? TOKEN_RIGHT_SEND : TOKEN_RIGHT_RECEIVE,
 				       .join_before = now_s + 60, .rejoin_until = now_s + 3600 };
 	token_key_id(from->pki->registration.ticket_key, ticket.key_id);
 	secret_random(&ticket.serial, sizeof(ticket.serial));

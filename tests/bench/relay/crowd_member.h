@@ -17,7 +17,7 @@ struct crowd_member {
 	uint64_t ping_ns;
 	uint8_t *pending; // of an unfinished frame
 	size_t pending_size;
-	bool is_sender, is_joined, has_udp, is_gone;
+	bool is_first, is_sender, is_joined, has_udp, is_gone;
 	uint32_t room;
 	uint16_t port;       // of its UDP socket
 	uint32_t relay_host; // address of the relay as it sees it

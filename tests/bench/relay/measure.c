@@ -24,6 +24,7 @@ enum { LEAD_MS = 40, TAIL_MS = 40, BATCH_MAX = 64 };
 static const char usage_text[] =
 	"usage: bench_relay measure [OPTION]...\n"
 	"  --senders FILE     made by crowd; without: somebody, for relays that check nothing\n"
+	"  --use K            only the first K of them\n"
 	"  --copies N         receivers of each packet\n"
 	"  --burst B          packets sent together\n"
 	"  --rate PACKETS     packets a second; without: a closed loop, a burst when all copies of the last arrived\n"
@@ -192,10 +193,13 @@ static int measure(const struct measure_options *options)
 	static struct wire_sender senders[WIRE_SENDERS_MAX];
 	static uint8_t payload[WIRE_FRAME_MAX];
 	uint64_t before[MEASURE_CHARGED_MAX], cpu[MEASURE_CHARGED_MAX];
-	size_t count = 1;
+	size_t count = 1, used;
 	senders[0] = senders_anybody();
 	if (options->senders && !senders_read(options->senders, senders, &count))
 		return 1;
+	used = count;
+	if (options->use > 0 && options->use < used)
+		used = options->use;
 	if (options->plain)
 		senders_plain_template(options->plain, payload, options->frame_bytes - WIRE_HEADERS_BYTES);
 	else
@@ -210,7 +214,7 @@ static int measure(const struct measure_options *options)
 	lab_enter(LAB_GENERATOR);
 	set_config(&traffic->bss->config, options, payload);
 	traffic->bss->config.ifindex = lab_device("hg0");
-	traffic->bss->config.senders = (uint32_t)count;
+	traffic->bss->config.senders = (uint32_t)used;
 	memcpy(traffic->bss->senders, senders, count * sizeof(senders[0]));
 	for (size_t i = 0; i < options->charged_count; i++)
 		before[i] = lab_cpu_ns(options->charged[i]);
@@ -240,6 +244,7 @@ static void parse_option(int option, const char *name, struct measure_options *o
 {
 	switch (option) {
 	case 's': out->senders = optarg; break;
+	case 'u': out->use = (uint32_t)lab_number(name, optarg, WIRE_SENDERS_MAX); break;
 	case 'n': out->copies = (uint32_t)lab_number(name, optarg, WIRE_RECEIVERS_MAX); break;
 	case 'b': out->burst = (uint32_t)lab_number(name, optarg, 4096); break;
 	case 'r': out->rate = lab_number(name, optarg, 100000000); break;
@@ -270,7 +275,7 @@ static void parse_option(int option, const char *name, struct measure_options *o
 int measure_main(int argc, char **argv)
 {
 	static const struct option rows[] = {
-		{ "senders", 1, NULL, 's' }, { "copies", 1, NULL, 'n' }, { "burst", 1, NULL, 'b' }, { "rate", 1, NULL, 'r' },
+		{ "senders", 1, NULL, 's' }, { "use", 1, NULL, 'u' }, { "copies", 1, NULL, 'n' }, { "burst", 1, NULL, 'b' }, { "rate", 1, NULL, 'r' },
 		{ "seconds", 1, NULL, 't' }, { "bytes", 1, NULL, 'l' }, { "stream", 1, NULL, 'S' }, { "audio-every", 1, NULL, 'a' },
 		{ "core", 1, NULL, 'c' }, { "train", 0, NULL, 'T' }, { "latency", 0, NULL, 'L' }, { "forward", 1, NULL, 'f' },
 		{ "forgery", 1, NULL, 'F' }, { "good-every", 1, NULL, 'g' }, { "other-index", 1, NULL, 'o' }, { "charge", 1, NULL, 'p' },

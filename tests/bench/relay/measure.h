@@ -14,6 +14,7 @@ enum measure_sink { MEASURE_SINK_TCX, MEASURE_SINK_XDP, MEASURE_SINK_NONE };
 
 struct measure_options {
 	const char *senders; // file; NULL: senders_anybody
+	uint32_t use;        // so many of them; 0: all
 	uint32_t copies;     // of each packet, expected
 	uint32_t burst, frame_bytes, stream, audio_every, forgery, good_every, forward, other_index;
 	uint32_t plain;      // enum wire_plain

@@ -32,7 +32,7 @@ static const char *const problem_names[] = { PROBLEMS(PROBLEM_NAME) };
 struct verify {
 	struct wire_sender senders[WIRE_SENDERS_MAX];
 	size_t sender_count;
-	uint32_t receivers; // of a room
+	uint32_t receivers, per_room; // receivers and senders of a room
 	size_t size;        // of a payload
 	double seconds;
 	uint8_t template[WIRE_FRAME_MAX];
@@ -92,7 +92,7 @@ static void check_payload(struct verify *verify, const uint8_t *p, size_t size, 
 	}
 	memcpy(&ordinal, p + WIRE_HEAD_BYTES + 8, 8);
 	const struct wire_sender *sender = &verify->senders[ordinal % verify->sender_count];
-	if (ordinal >= ORDINALS_MAX || receiver / verify->receivers != ordinal % verify->sender_count) {
+	if (ordinal >= ORDINALS_MAX || receiver / verify->receivers != ordinal % verify->sender_count / verify->per_room) {
 		verify->problem[PROBLEM_stranger]++;
 		return;
 	}
@@ -185,9 +185,10 @@ static int verify_run(struct verify *verify)
 int verify_main(int argc, char **argv)
 {
 	static const struct option rows[] = { { "senders", 1, NULL, 's' }, { "receivers", 1, NULL, 'n' }, { "bytes", 1, NULL, 'l' },
-					      { "seconds", 1, NULL, 't' }, { NULL, 0, NULL, 0 } };
-	static struct verify verify = { .receivers = 1, .size = 1142 - WIRE_HEADERS_BYTES, .seconds = 1, .sender_count = 1 };
+					      { "seconds", 1, NULL, 't' }, { "senders-per-room", 1, NULL, 'm' }, { "use", 1, NULL, 'u' }, { NULL, 0, NULL, 0 } };
+	static struct verify verify = { .receivers = 1, .size = 1142 - WIRE_HEADERS_BYTES, .seconds = 1, .sender_count = 1, .per_room = 1 };
 	int option;
+	size_t use = WIRE_SENDERS_MAX;
 	verify.senders[0] = senders_anybody();
 	while ((option = getopt_long(argc, argv, "", rows, NULL)) != -1) {
 		switch (option) {
@@ -198,11 +199,16 @@ int verify_main(int argc, char **argv)
 		case 'n': verify.receivers = (uint32_t)lab_number("--receivers", optarg, WIRE_RECEIVERS_MAX); break;
 		case 'l': verify.size = lab_number("--bytes", optarg, WIRE_FRAME_MAX) - WIRE_HEADERS_BYTES; break;
 		case 't': verify.seconds = strtod(optarg, NULL); break;
+		case 'm': verify.per_room = (uint32_t)lab_number("--senders-per-room", optarg, WIRE_SENDERS_MAX); break;
+		case 'u': use = lab_number("--use", optarg, WIRE_SENDERS_MAX); break;
 		default: verify.receivers = 0;
 		}
 	}
-	if (verify.receivers == 0 || verify.size < WIRE_FRAME_MIN - WIRE_HEADERS_BYTES || verify.size > WIRE_FRAME_MAX) {
+	if (verify.sender_count > use)
+		verify.sender_count = use;
+	if (verify.receivers == 0 || verify.per_room == 0 || verify.sender_count == 0 || verify.size < WIRE_FRAME_MIN - WIRE_HEADERS_BYTES || verify.size > WIRE_FRAME_MAX) {
 		fputs("usage: bench_relay verify [--senders FILE] [--receivers N] [--bytes FRAME] [--seconds S]\n"
+		      "  [--senders-per-room S] [--use K]   as crowd and measure have it\n"
 		      "Says \"ready\", then JSON when the time is over; fails if a copy is wrong, missing or there twice.\n", stderr);
 		return 2;
 	}

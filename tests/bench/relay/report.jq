@@ -1,0 +1,96 @@
+# Figures from raw.jsonl (slurped). SPDX-License-Identifier: Apache-2.0
+def quantile(q): sort | if length == 0 then null else .[((length - 1) * q) | round] end;
+def median: sort | if length == 0 then null elif length % 2 == 1 then .[length / 2 | floor] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
+def iqr: if length == 0 then null else quantile(0.75) - quantile(0.25) end;
+def sig(d): if . == null then null else (. as $x | if $x == 0 then 0 else ($x | fabs | log10 | floor) as $e | pow(10; d - 1 - $e) as $f | ($x * $f | round) / $f end) end;
+
+# Rows of a figure by engine, n, bytes.
+def rows(f): map(select(.figure == f));
+def cell(engine; n; bytes): map(select(.engine == engine and .n == n and .bytes == bytes));
+
+# Runs are good if nothing was lost: a closed loop that stalled measures something else.
+def clean: map(select(.delivered >= 0.999 and .stalls == 0));
+# Ratios of two cells, repetition by repetition.
+def ratios(top; bottom; f): (bottom | map({ (.rep | tostring): f }) | add // {}) as $b | top | map(select($b[.rep | tostring] != null) | f / $b[.rep | tostring]);
+def met(target): if . == null then false else . >= target end;
+def met_below(target): if . == null then false else . <= target end;
+
+# Copies per core of an engine against that of A with as many receivers.
+def copies_per_core(engine; n; bytes; target):
+	. as $all
+	| ($all | rows("copies") | clean) as $rows
+	| ($rows | cell(engine; n; bytes)) as $mine | ($rows | cell("A"; n; bytes)) as $base
+	| (ratios($base; $mine; .ns_per_copy)) as $ratios
+	| if ($mine | length) == 0 then
+		{ name: "copies_per_core", value: null, unit: "copies/s", target: target, met: false, ratio_to: "A", ratio: null, runs: 0, iqr: null, engine: engine, n: n, bytes: bytes, note: "no run without loss" }
+	  else
+		{ name: "copies_per_core", value: ($mine | map(1e9 / .ns_per_copy) | median | sig(4)), unit: "copies/s", target: target,
+		  met: (if target == null then null else ($ratios | median | met(target)) end), ratio_to: "A", ratio: ($ratios | median | sig(4)), runs: ($mine | length),
+		  iqr: ($mine | map(1e9 / .ns_per_copy) | iqr | sig(3)), ratio_iqr: ($ratios | iqr | sig(3)), engine: engine, n: n, bytes: bytes,
+		  ns_per_copy: ($mine | map(.ns_per_copy) | median | sig(4)), reception_share: ($mine | map(.cpu[0] / ([.cpu_ns, 1] | max)) | median | sig(2)) }
+	  end;
+
+# ns of one cell against that of another (smaller is better).
+def cost_ratio(name; target; mine; base; labels):
+	(ratios(mine; base; .ns_per_copy)) as $ratios
+	| { name: name, value: ($ratios | median | sig(4)), unit: "ratio", target: target, met: ($ratios | median | met_below(target)), runs: ($ratios | length), iqr: ($ratios | iqr | sig(3)) } + labels
+	| if .runs == 0 then . + { note: "no runs" } else . end;
+
+. as $raw
+| ($raw | rows("settings") | .[0]) as $settings
+| ($raw | rows("copies") | clean) as $copies
+| [
+	# 1-4
+	($settings.counts[] as $n | 1142, (if $n == 10 then 150 else empty end) | . as $bytes
+	 | { engine: "A", target: null, bytes: $bytes, n: $n }, { engine: "X", target: (if ($n == 10 or $n == 50) and $bytes == 1142 then 8 else null end), bytes: $bytes, n: $n },
+	   { engine: "T", target: (if ($n == 10 or $n == 50) and $bytes == 1142 then 4 else null end), bytes: $bytes, n: $n },
+	   (select($bytes == 1142) | { engine: "T-train", target: (if $n == 10 then 15 else null end), bytes: $bytes, n: $n },
+	   { engine: "T-train-software", target: (if $n == 10 then 4.5 else null end), bytes: $bytes, n: $n }),
+	   { engine: "U", target: (if $bytes != 1142 then null elif $n == 10 then 3.5 elif $n == 50 then 4.5 else null end), bytes: $bytes, n: $n }
+	 | . as $row | $raw | copies_per_core($row.engine; $row.n; $row.bytes; $row.target)),
+	# 6
+	($settings.counts[] | select(. == 10 or . == 50) as $n
+	 | cost_ratio("price_over_bare_loop"; 1.3; ($copies | cell("X", "T"; $n; 1142)); ($copies | cell("X-bare", "T-bare"; $n; 1142)); {}) | empty),
+	(($settings.counts[] | select(. == 10 or . == 50)) as $n | ("X", "T") as $engine
+	 | cost_ratio("price_over_bare_loop"; 1.3; ($copies | cell($engine; $n; 1142)); ($copies | cell($engine + "-bare"; $n; 1142)); { engine: $engine, n: $n, bytes: 1142 })),
+	# 7
+	(select($settings.counts | contains([250])) | ("X", "T") as $engine
+	 | cost_ratio("cost_of_250_against_10"; 1.1; ($copies | cell($engine; 250; 1142)); ($copies | cell($engine; 10; 1142)); { engine: $engine, n: 250, bytes: 1142 })),
+	(($raw | rows("table") | clean) as $rows | select($rows | length > 0) | ($rows | map(.engine) | unique[]) as $engine
+	 | ($rows | map(.receivers) | max) as $most
+	 | cost_ratio("cost_of_a_full_table"; 1.25; ($rows | map(select(.engine == $engine and .receivers == $most))); ($rows | map(select(.engine == $engine and .receivers == 10)));
+		      { engine: $engine, n: 10, bytes: 1142, receivers: $most })),
+	# 8
+	(($raw | rows("latency")) as $rows | select($rows | length > 0) | ($rows | map(.engine) | unique[] | select(. != "forwarding")) as $engine
+	 | ({ q: "p50_us", target: 1.5 }, { q: "p99_us", target: 2 }) as $row
+	 | ($rows | map(select(.engine == $engine))) as $mine | ($rows | map(select(.engine == "forwarding"))) as $base
+	 | ratios($mine; $base; .[$row.q]) as $ratios
+	 | { name: ("latency_" + ($row.q | rtrimstr("_us"))), value: ($mine | map(.[$row.q]) | median | sig(4)), unit: "us", target: $row.target, met: ($ratios | median | met_below($row.target)),
+	     ratio_to: "kernel IP forwarding", ratio: ($ratios | median | sig(4)), runs: ($ratios | length), iqr: ($mine | map(.[$row.q]) | iqr | sig(3)), engine: $engine, n: 10, bytes: 1142,
+	     base: ($base | map(.[$row.q]) | median | sig(4)), delivered: ($mine | map(.delivered) | min) }),
+	# 9
+	(($raw | rows("overload")) as $rows | select($rows | length > 0) | ($rows | map(.engine) | unique[]) as $engine
+	 | ($rows | map(select(.engine == $engine))) as $mine
+	 | ($mine | map(.rep) | unique | map(. as $rep | $mine | map(select(.rep == $rep)) | { peak: (map(.copies / .seconds) | max), over: (map(select(.load == 2)) | .[0]) }
+	    | select(.over) | . + { goodput: (.over.copies / .over.seconds), audio_loss: (1 - .over.audio_copies / ([.over.audio * .over.n, 1] | max)) })) as $reps
+	 | { name: "goodput_at_double_load", value: ($reps | map(.goodput) | median | sig(4)), unit: "copies/s", target: 0.95, met: ($reps | map(.goodput / .peak) | median | met(0.95)),
+	     ratio_to: "peak", ratio: ($reps | map(.goodput / .peak) | median | sig(4)), runs: ($reps | length), iqr: ($reps | map(.goodput / .peak) | iqr | sig(3)), engine: $engine, n: $mine[0].n, bytes: 1142 },
+	   { name: "audio_loss_at_double_load", value: ($reps | map(.audio_loss) | median | sig(3)), unit: "share", target: 0.001, met: ($reps | map(.audio_loss) | median | met_below(0.001)),
+	     runs: ($reps | length), iqr: ($reps | map(.audio_loss) | iqr | sig(3)), engine: $engine, n: $mine[0].n, bytes: 1142 }),
+	# 10
+	($raw | rows("subscription")[] | { name: "subscription_to_first_packet_p99", value: .p99_us, unit: "us", target: 1000, met: (.missed == 0 and .p99_us <= 1000), runs: .changes, iqr: null, engine: .engine, p50_us: .p50_us,
+	   missed: .missed, packet_interval_us: .interval_us }),
+	# 11
+	($raw | rows("memory")[] | del(.figure)),
+	# 12
+	(($raw | rows("forged")) as $rows | select($rows | length > 0)
+	 | { name: "forged_packets_forwarded", value: ($rows | map(.copies) | add), unit: "copies", target: 0, met: (($rows | map(.copies) | add) == 0 and ($rows | map(.sent) | add) >= $settings.tries and ($rows | map(.unseen // 0) | add) == 0),
+	     runs: ($rows | length), iqr: null, tries: ($rows | map(.sent) | add), tries_wanted: 100000000,
+	     by_kind: ($rows | group_by(.engine + " " + .kind) | map({ (.[0].engine + " " + .[0].kind): (map(.sent) | add) }) | add) }),
+	# 13
+	(($raw | rows("flood")) as $rows | select($rows | length > 0) | ($rows | map(.engine) | unique[]) as $engine | ($rows | map(select(.engine == $engine))) as $mine
+	 | { name: "delivered_under_flood", value: ($mine | map(.delivered) | median), unit: "share", target: 0.999, met: ($mine | map(.delivered) | median | met(0.999)), runs: ($mine | length),
+	     iqr: ($mine | map(.delivered) | iqr | sig(3)), engine: $engine, n: 10, bytes: 1142, worst: ($mine | map(.delivered) | min), packets_per_s: ($mine | map(.sent / .seconds) | median | round) }),
+	($raw | rows("verify")[] | { name: "copies_verified", value: .copies, unit: "copies", target: (.sent * .n), met: (.failed | not), runs: 1, iqr: null, engine: .engine, n: .n, bytes: .bytes, bad: .bad, missing: .missing, trains: .trains })
+  ]
+| .[]
