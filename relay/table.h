@@ -47,7 +47,7 @@ void table_memory_free(struct table_memory *memory);
 
 struct table;
 
-// Borrows the memory; starts the grace thread if the table has programs.
+// Borrows the memory. If it has programs, a thread of the table's own starts with the first change that replaces something.
 enum err table_new(struct table_memory *memory, struct table **out) CHECK_RESULT;
 void table_free(struct table *table);
 struct table_memory *table_memory(struct table *table);
