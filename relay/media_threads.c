@@ -76,15 +76,12 @@ static void serve(struct media_thread *thread, const struct media_port_batch *ba
 	table_reader_quiet(thread->reader);
 }
 
-// On its core, as urgent as the control thread: who never waits gives way after each full batch.
+// On a core of its own.
 static void settle(const struct media_thread *thread)
 {
-	const struct sched_param wanted = { .sched_priority = (int)thread->all->options.realtime_priority };
 	char name[16];
 	snprintf(name, sizeof(name), "media %zu", thread->index);
 	(void)pthread_setname_np(pthread_self(), name);
-	if (wanted.sched_priority > 0)
-		(void)pthread_setschedparam(pthread_self(), SCHED_RR, &wanted);
 	cpu_set_t allowed, own;
 	if (pthread_getaffinity_np(pthread_self(), sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) < (int)thread->all->count)
 		return;
@@ -110,7 +107,7 @@ static void *run(void *context)
 		if (batch.count > 0) {
 			serve(thread, &batch);
 			if (batch.is_full)
-				(void)sched_yield();
+				(void)sched_yield(); // the control thread is as urgent, and must not starve
 			continue;
 		}
 		media_note_load(&thread->media, false);

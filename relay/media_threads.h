@@ -16,11 +16,11 @@ struct media_threads_options {
 	int leg_descriptor;          // of the first thread; -1: none
 	const struct relay_legs *legs;
 	struct table *table;
-	uint64_t realtime_priority;  // 0: ordinary scheduling
 };
 
 // All that they need, but nothing runs yet. ERR_NOMEM, ERR_IO.
 enum err media_threads_new(const struct media_threads_options *options, struct media_threads **out) CHECK_RESULT;
+// With the caller's priority.
 enum err media_threads_start(struct media_threads *threads) CHECK_RESULT;
 void media_threads_free(struct media_threads *threads); // stops them first
 const char *media_threads_name(const struct media_threads *threads); // how they receive

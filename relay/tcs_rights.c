@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -86,23 +87,27 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// A packet must not wait until some other program's time slice is over. What the relay starts is ordinary, threads ask.
-static void set_priority(uint64_t priority)
+static void become_ordinary(void)
 {
-	const struct sched_param wanted = { .sched_priority = (int)priority };
-	const struct rlimit limit = { priority, priority };
-	if (priority == 0)
-		return;
-	(void)setrlimit(RLIMIT_RTPRIO, &limit);
-	if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &wanted) != 0)
-		log_line(LOG_NOTICE, "no real-time priority (%s): on a busy machine packets wait some milliseconds", strerror(errno));
+	const struct sched_param ordinary = { 0 };
+	(void)sched_setscheduler(0, SCHED_OTHER, &ordinary);
 }
 
-void tcs_rights_begin(uint64_t realtime_priority)
+void tcs_rights_priority(uint64_t priority)
+{
+	const struct sched_param wanted = { .sched_priority = (int)priority };
+	if (priority == 0)
+		return;
+	if (sched_setscheduler(0, SCHED_RR, &wanted) != 0)
+		log_line(LOG_NOTICE, "no real-time priority (%s): on a busy machine packets wait some milliseconds", strerror(errno));
+	else // SCHED_RESET_ON_FORK would take it from our threads, too, which could not ask for it any more
+		(void)pthread_atfork(NULL, NULL, become_ordinary);
+}
+
+void tcs_rights_begin(void)
 {
 	const struct rlimit none = { 0, 0 };
 	(void)setrlimit(RLIMIT_CORE, &none);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	raise_descriptor_limit();
-	set_priority(realtime_priority);
 }

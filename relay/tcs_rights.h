@@ -17,7 +17,10 @@ enum err tcs_rights_own_sockets(const struct tcs_config *config, char problem[st
 // Become this user; empty: stay.
 enum err tcs_rights_take_account(const char *user, char problem[static TCS_RIGHTS_PROBLEM_MAX]) CHECK_RESULT;
 // No more rights by executing something, no core file with the TLS key in it; as many descriptors as the system lets us
-// have; SCHED_RR, if allowed, for this thread and those that ask for it later.
-void tcs_rights_begin(uint64_t realtime_priority);
+// have.
+void tcs_rights_begin(void);
+// SCHED_RR, if allowed, for this thread and those that it starts, but not for processes that it forks: a packet must not
+// wait until some other program's time slice is over. 0: ordinary scheduling.
+void tcs_rights_priority(uint64_t priority);
 
 #endif

@@ -103,13 +103,14 @@ static void enable_fast_path(struct server *server)
 static enum err open_outside(struct server *server, char *problem)
 {
 	const struct tcs_config *config = server->config;
-	tcs_rights_begin(config->realtime_priority);
+	tcs_rights_begin();
 	enum err err = tcs_sockets_open(config, &server->sockets, problem);
 	if (!err)
 		err = tcs_rights_own_sockets(config, problem);
 	if (err)
 		return err;
 	open_fast_path(server);
+	tcs_rights_priority(config->realtime_priority); // the loader had none
 	confine_begin();
 	return tcs_rights_take_account(config->user, problem);
 }
@@ -183,7 +184,7 @@ static enum err make_threads(struct server *server)
 	const struct media_threads_options options = {
 		.count = server->sockets.threads, .choice = (enum loop_choice)server->config->loop,
 		.descriptor = server->sockets.udp, .leg_descriptor = server->sockets.leg, .legs = &relay->legs,
-		.table = relay->table, .realtime_priority = server->config->realtime_priority,
+		.table = relay->table,
 	};
 	enum err err = handshakes_new(server->config->handshake_threads, &relay->handshakes);
 	if (!err && options.count > 0)
