@@ -123,16 +123,13 @@ static void publish(struct table *table, struct fanout_sender *sender, uint8_t s
 	table_retire_region(table, FANOUT_HISTORY_IS_LARGE(before), table_region_of(FANOUT_HISTORY_FIRST(before)));
 }
 
-static bool make_rates(struct table_entry *entry)
-{
-	if (!entry->rates)
-		entry->rates = calloc(1, sizeof(*entry->rates));
-	return entry->rates;
-}
-
 void table_history_begin(struct table *table, struct fanout_sender *sender, uint8_t stream)
 {
 	struct table_entry *entry = &table->entry[table_index(sender->handle)];
+	if (!entry->rates)
+		entry->rates = calloc(1, sizeof(*entry->rates));
+	if (!entry->rates)
+		return; // nothing is kept for those who come when there is no memory
 	bool is_large = sender->stream[stream].flags & FANOUT_STREAM_MAY_SHED;
 	uint64_t history = 0;
 	for (unsigned log2 = is_large ? VIDEO_LOG2 : AUDIO_LOG2; !history && log2 >= TABLE_REGION_MIN_LOG2; log2--)
@@ -215,7 +212,7 @@ void table_history_tick(struct table *table, uint32_t handle, uint64_t now_ns)
 	if (!sender)
 		return;
 	struct table_entry *entry = &table->entry[table_index(handle)];
-	if (!make_rates(entry) || now_ns - entry->rates->looked_ns < LOOK_NS)
+	if (!entry->rates || now_ns - entry->rates->looked_ns < LOOK_NS)
 		return;
 	bool is_first = entry->rates->looked_ns == 0;
 	uint64_t elapsed_ns = is_first ? SECOND_NS : now_ns - entry->rates->looked_ns;
