@@ -82,7 +82,7 @@ __attribute__((format(printf, 2, 0))) static int on_bpf_log(enum libbpf_print_le
 static void explain(int error, char problem[static PROBLEM_MAX])
 {
 	if (error == EPERM)
-		snprintf(problem, PROBLEM_MAX, "no privilege: CAP_BPF and CAP_NET_ADMIN are needed");
+		snprintf(problem, PROBLEM_MAX, "no privilege: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed");
 	else
 		snprintf(problem, PROBLEM_MAX, "%.60s%s%.120s", strerror(error), bpf_log.first[0] ? ": " : "",
 			 strncmp(bpf_log.first, "libbpf: ", 8) == 0 ? bpf_log.first + 8 : bpf_log.first);

@@ -39,9 +39,10 @@ void confine_begin(void)
 {
 	for (unsigned long capability = 0; capability < CAPABILITIES_MAX; capability++)
 		(void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0); // EINVAL: no such; EPERM: no right, so little to lose
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
-static enum err drop_capabilities(char *problem)
+enum err confine_capabilities(char problem[static CONFINE_PROBLEM_MAX])
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
@@ -213,7 +214,7 @@ enum err confine_apply(const struct confine_options *options, char problem[stati
 	struct stat tasks;
 	if (stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > TASK_LINKS)
 		return refused("threads run already", EBUSY, problem);
-	enum err err = drop_capabilities(problem);
+	enum err err = confine_capabilities(problem);
 	if (!err)
 		err = confine_files(options, problem);
 	return err ? err : confine_calls(problem);

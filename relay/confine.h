@@ -26,8 +26,10 @@ struct confine_options {
 	const char *socket[CONFINE_SOCKETS_MAX]; // paths of UNIX sockets that are unlinked in the end; NULL or "": none
 };
 
-// The bounding set is emptied, as far as the process may. Never fails: without the right there is little to lose.
+// Bounding and ambient sets are emptied, as far as the process may. Never fails: without the right there is little to lose.
 void confine_begin(void);
+// No capability any more, and no way to get one: part of confine_apply, and for processes that need only this.
+enum err confine_capabilities(char problem[static CONFINE_PROBLEM_MAX]) CHECK_RESULT;
 // ERR_IO with `problem`: do not go on. A kernel without Landlock is a warning in the log; seccomp stands without it.
 enum err confine_apply(const struct confine_options *options, char problem[static CONFINE_PROBLEM_MAX]) CHECK_RESULT;
 

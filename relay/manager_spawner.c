@@ -2,6 +2,7 @@
 #include "relay/manager_spawner.h"
 
 #include "base/log.h"
+#include "relay/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -177,9 +178,10 @@ static void close_others(int a, int b)
 static _Noreturn void become_spawner(const struct manager_spawner_options *options, int socket)
 {
 	sigset_t children;
+	char problem[CONFINE_PROBLEM_MAX];
 	struct spawner s = { .options = options, .relay = fcntl(socket, F_DUPFD_CLOEXEC, DESCRIPTOR_ABOVE),
 			     .journal = fcntl(options->journal, F_DUPFD_CLOEXEC, DESCRIPTOR_ABOVE) };
-	if (s.relay < 0 || s.journal < 0)
+	if (s.relay < 0 || s.journal < 0 || confine_capabilities(problem))
 		_exit(EXIT_NOT_STARTED);
 	close_others(s.relay, s.journal);
 	(void)prctl(PR_SET_NAME, "tcs spawner");

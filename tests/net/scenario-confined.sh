@@ -13,6 +13,17 @@ LIMIT_S=80
 relay_process() { pgrep -P "${server_pid[tcs]}" -x tcs; }
 manager_process() { pgrep -P "$(pgrep -P "$relay" -x "tcs spawner")"; }
 status_of() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
+# Relay, spawner and manager.
+has_no_capabilities() {
+	local process name set none
+	spawner=$(pgrep -P "$relay" -x "tcs spawner")
+	for process in "$relay" "$spawner" "$(manager_process)"; do
+		name=$(cat "/proc/$process/comm")
+		none=1
+		for set in CapInh CapPrm CapEff CapBnd CapAmb; do [ "$(status_of "$process" $set)" = 0000000000000000 ] || none=0; done
+		lab_check "$name, as $1, has no capability and gets none" test "$none $(status_of "$process" NoNewPrivs)" = "1 1"
+	done
+}
 programs() { on server bpftool net show | grep -c fanout_tcx; }
 has_programs() { [ "$(programs)" = "$1" ]; }
 
@@ -49,13 +60,7 @@ lab_check "the same calls are not refused elsewhere" relay_inject $control free
 kill $control
 
 # --- from outside
-spawner=$(pgrep -P "$relay" -x "tcs spawner")
-for process in "$relay" "$spawner" "$(manager_process)"; do
-	name=$(cat "/proc/$process/comm")
-	none=1
-	for set in CapInh CapPrm CapEff CapBnd CapAmb; do [ "$(status_of "$process" $set)" = 0000000000000000 ] || none=0; done
-	lab_check "$name has no capability and gets none" test "$none $(status_of "$process" NoNewPrivs)" = "1 1"
-done
+has_no_capabilities nobody
 unfiltered=$(grep -L '^Seccomp:.2' "/proc/$relay/task"/*/status)
 lab_check "every thread of the relay has its calls filtered" test -z "$unfiltered"
 descriptors=$(find "/proc/$relay/fd" -printf '%l\n' | sort | uniq -c)
@@ -90,3 +95,11 @@ relay=$(relay_process)
 lab_check "its programs are on both devices, and no others" has_programs 2
 kill_server tcs
 lab_check "without a relay there is no program" lab_until 3 has_programs 0
+
+# --- without an account of its own
+sed -i '/^user/d' "$lab/tcs.conf"
+chown -R root "$lab/tcs"
+start_tcs
+relay=$(relay_process)
+has_no_capabilities root
+lab_check "as root, too, all calls are refused" relay_inject "$relay" confined

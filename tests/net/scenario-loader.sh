@@ -93,6 +93,14 @@ one_line() { # one_line LABEL TEXT: that and nothing else
 }
 on server setpriv --reuid nobody --clear-groups relay_hold "$loader" auto auto </dev/null >"$lab/rights.out" 2>"$lab/rights.err"
 lab_check "without privileges: one line" one_line rights '^problem: no privilege'
+with_capabilities() { # as a service manager may start the relay: not as root
+	on server setpriv --reuid nobody --clear-groups --inh-caps "$1" --ambient-caps "$1" --no-new-privs \
+		relay_hold "$loader" auto auto </dev/null
+}
+with_capabilities +bpf,+perfmon,+net_admin >"$lab/caps.out" 2>"$lab/caps.err"
+lab_check "three capabilities are enough" grep -qx ready "$lab/caps.out"
+with_capabilities +bpf,+net_admin >"$lab/few.out" 2>"$lab/few.err"
+lab_check "two are not: one line that names all" one_line few '^problem: no privilege: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN'
 on server relay_hold /nonexistent/loader auto auto </dev/null >"$lab/missing.out" 2>"$lab/missing.err"
 lab_check "without a loader: one line" one_line missing '^problem: /nonexistent/loader cannot be run'
 on server relay_hold /bin/true auto auto </dev/null >"$lab/other.out" 2>"$lab/other.err"
