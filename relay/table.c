@@ -134,22 +134,18 @@ static uint32_t now_ms(void)
 	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
-static const struct fanout_extent *extent_at(const struct table *table, uint32_t first)
-{
-	return (const struct fanout_extent *)&table->memory->receiver[first];
-}
-
 static void give_extent(struct table *table, uint32_t first)
 {
-	table_extent_give(&table->extents, first, (uint32_t)extent_at(table, first)->count + 1);
+	const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
+	table_extent_give(&table->extents, first, (uint32_t)extent->count + 1);
 	table->waiting--;
 }
 
-// Packets with a mark that names the extent may still lie in a socket's queue.
+// Packets with a mark that names the extent may still lie in a socket's queue, or between threads.
 static void free_extent(struct table *table, uint32_t first)
 {
-	const struct fanout_extent *extent = extent_at(table, first);
-	if (!table->memory->has_programs || extent->in_kernel == 0 || extent->in_kernel == extent->count) {
+	bool is_marked = table->extents.prev[first]; // see table_block_write
+	if (!is_marked) {
 		give_extent(table, first);
 		return;
 	}

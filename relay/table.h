@@ -3,8 +3,9 @@
 // without being a reader, if it keeps nothing of it across calls that change it.
 //
 // A change is published at once, by one store. What it replaced waits until the kernel's programs (an RCU grace period,
-// by an update of the map `grace`, on a thread of the table's own) and all media threads have let go of it; extents with
-// receivers in user space wait a second more, since marked packets may still be queued. SPDX-License-Identifier: Apache-2.0
+// by an update of the map `grace`, on a thread of the table's own) and all media threads have let go of it. Extents that
+// packets are marked with (receivers outside of the kernel behind some inside, TLS, other relays) wait a second more, since
+// such packets may still be queued. SPDX-License-Identifier: Apache-2.0
 #ifndef RELAY_TABLE_H
 #define RELAY_TABLE_H
 

@@ -85,6 +85,19 @@ static struct fanout_extent describe(uint32_t room, const struct fanout_receiver
 	return extent;
 }
 
+// Does somebody hand packets on with a mark that names the extent: the kernel to user space, or a media thread to the
+// control thread?
+static bool may_be_marked(const struct table *table, const struct fanout_extent *extent, const struct fanout_receiver *records)
+{
+	if (table->memory->has_programs && extent->in_kernel > 0 && extent->in_kernel < extent->count)
+		return true;
+	for (size_t i = 0; i < extent->count; i++) {
+		if (records[i].family == FANOUT_OUTSIDE || records[i].flags & FANOUT_RECEIVER_RELAY)
+			return true;
+	}
+	return false;
+}
+
 enum err table_block_write(struct table *table, uint32_t block, uint32_t room, const struct fanout_receiver *records, size_t count, uint16_t flags)
 {
 	if (count > UINT16_MAX - 1)
@@ -104,6 +117,7 @@ enum err table_block_write(struct table *table, uint32_t block, uint32_t room, c
 	size_t at[KINDS];
 	struct fanout_extent header = describe(room, records, count, flags, at);
 	header.generation = table->extents.generation[first];
+	table->extents.prev[first] = may_be_marked(table, &header, records);
 	struct fanout_receiver *out = &table->memory->receiver[first];
 	memcpy(out, &header, sizeof(header));
 	for (size_t i = 0; i < count; i++)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -149,7 +150,7 @@ static void a_full_table_leaves_all_as_it_was(void **state)
 	assert_non_null(reader);
 	struct fanout_receiver records[19];
 	for (uint32_t i = 0; i < 19; i++)
-		records[i] = record_of(i, FANOUT_OUTSIDE, 0);
+		records[i] = record_of(i, FANOUT_IPV4, 0);
 	uint32_t block;
 	assert_int_equal(table_block_new(world->table, &block), ERR_OK);
 	assert_int_equal(table_block_write(world->table, block, ROOM, records, 19, 0), ERR_OK);
@@ -173,7 +174,7 @@ static void blocks_are_limited_and_rest(void **state)
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(table_block_new(world->table, &block[i]), ERR_OK);
 	assert_int_equal(table_block_new(world->table, &block[3]), ERR_FULL);
-	struct fanout_receiver record = record_of(1, FANOUT_OUTSIDE, 0);
+	struct fanout_receiver record = record_of(1, FANOUT_IPV4, 0);
 	assert_int_equal(table_block_write(world->table, block[1], ROOM, &record, 1, 0), ERR_OK);
 	table_block_free(world->table, block[1]);
 	assert_null(extent_of(world, block[1]));
@@ -193,7 +194,7 @@ static void a_sleeping_reader_holds_nothing(void **state)
 	struct table_reader *awake = table_reader_new(world->table), *asleep = table_reader_new(world->table);
 	uint32_t block;
 	assert_int_equal(table_block_new(world->table, &block), ERR_OK);
-	struct fanout_receiver record = record_of(1, FANOUT_OUTSIDE, 0);
+	struct fanout_receiver record = record_of(1, FANOUT_IPV4, 0);
 	assert_int_equal(table_block_write(world->table, block, ROOM, &record, 1, 0), ERR_OK);
 	table_reader_offline(asleep);
 	assert_int_equal(table_block_write(world->table, block, ROOM, &record, 1, 0), ERR_OK);
@@ -206,6 +207,29 @@ static void a_sleeping_reader_holds_nothing(void **state)
 	table_history_tick(world->table, 1, 0);
 	assert_int_equal(table_waiting(world->table), 1);
 	table_reader_offline(asleep);
+	table_history_tick(world->table, 1, 0);
+	assert_int_equal(table_waiting(world->table), 0);
+}
+
+// A media thread hands packets for them to the control thread, with a mark.
+static void lists_with_tls_receivers_rest_a_second_more(void **state)
+{
+	struct world *world = *state;
+	uint32_t block[2];
+	const struct fanout_receiver tls = record_of(1, FANOUT_OUTSIDE, 0);
+	struct fanout_receiver leg = record_of(1, FANOUT_IPV4, 0);
+	leg.flags = FANOUT_RECEIVER_RELAY;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(table_block_new(world->table, &block[i]), ERR_OK);
+		assert_int_equal(table_block_write(world->table, block[i], ROOM, i ? &leg : &tls, 1, 0), ERR_OK);
+		assert_int_equal(table_block_write(world->table, block[i], ROOM, NULL, 0, 0), ERR_OK);
+	}
+	for (unsigned ms = 0; ms < 900; ms += 50) {
+		table_history_tick(world->table, 1, 0);
+		assert_int_equal(table_waiting(world->table), 2);
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	}
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = 200000000 }, NULL);
 	table_history_tick(world->table, 1, 0);
 	assert_int_equal(table_waiting(world->table), 0);
 }
@@ -425,6 +449,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_full_table_leaves_all_as_it_was, setup_small, teardown),
 		cmocka_unit_test_setup_teardown(blocks_are_limited_and_rest, setup_small, teardown),
 		cmocka_unit_test_setup_teardown(a_sleeping_reader_holds_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(lists_with_tls_receivers_rest_a_second_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(readers_are_limited, setup, teardown),
 		cmocka_unit_test(sum_of_addresses_and_ports),
 		cmocka_unit_test_setup_teardown(a_sender_comes_moves_and_goes, setup, teardown),
