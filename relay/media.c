@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-enum { FULL_BATCHES = 8, SHED_UP = 8, SHED_DOWN = 2, SHED_ALL = 256 };
+enum { SHED_ALL = 256, BACKLOG_FREE = 16, SHED_PER_BACKLOG = 4 }; // from a sixteenth of the buffer on; all at 5/16
+#define PRESSED_NS 8000000u
 
 static void add(struct media *media, enum fanout_counter counter, uint64_t n) { media->counters->counter[counter] += n; }
 
@@ -300,13 +301,19 @@ size_t media_forward(struct media *media, struct media_up *up)
 	return receive_one(media, &again, up->is_tls, true);
 }
 
-void media_note_load(struct media *media, bool is_full)
+void media_note_load(struct media *media, bool is_full, unsigned backlog)
 {
-	media->full_batches = is_full ? media->full_batches + 1 : 0;
-	if (media->full_batches > FULL_BATCHES)
-		media->shed = media->shed + SHED_UP < SHED_ALL ? media->shed + SHED_UP : SHED_ALL;
-	else if (!is_full)
-		media->shed -= media->shed < SHED_DOWN ? media->shed : SHED_DOWN;
+	uint64_t now_ns = media->clock_ns(media->context);
+	if (!is_full) {
+		media->pressed_ns = 0;
+		media->shed = 0;
+		return;
+	}
+	if (media->pressed_ns == 0)
+		media->pressed_ns = now_ns;
+	unsigned beyond = backlog > BACKLOG_FREE ? backlog - BACKLOG_FREE : 0;
+	unsigned wanted = beyond * SHED_PER_BACKLOG < SHED_ALL ? beyond * SHED_PER_BACKLOG : SHED_ALL;
+	media->shed = now_ns - media->pressed_ns >= PRESSED_NS ? wanted : 0;
 }
 
 void media_note_forwarded(struct media *media, uint64_t received_ns)

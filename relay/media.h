@@ -56,8 +56,8 @@ struct media {
 	struct media_train train[MEDIA_TRAINS];
 	size_t trains;
 	uint64_t now_ns;                     // of this batch
-	unsigned full_batches;               // in a row
-	unsigned shed, shed_sum;             // of 256 packets that may be shed
+	uint64_t pressed_ns;                 // since when every batch was full; 0: the last one was not
+	unsigned shed, shed_sum;             // so many of 256 packets that may be shed are
 	uint64_t received_ns[MEDIA_FORWARDED_MAX]; // of what was forwarded and has not left yet
 	size_t forwarded;
 };
@@ -65,9 +65,9 @@ struct media {
 // Datagrams from the network, unmarked or marked by the kernel's programs. Their bytes must stay until the outbox is
 // flushed. Returns how many were forwarded to somebody.
 size_t media_receive(struct media *media, struct loop_datagram *datagrams, size_t count);
-// Once for each batch: was there as much as can be taken at once? Again and again means more than can be forwarded: then
-// streams that may be shed are, before their counters are taken, as many as it takes.
-void media_note_load(struct media *media, bool is_full);
+// Once for each batch: was there as much as can be taken at once? If that lasts, more comes than can be forwarded: then
+// streams that may be shed are, before their counters are taken, the more the more waits (of 256).
+void media_note_load(struct media *media, bool is_full, unsigned backlog);
 // A media or hop packet in a frame of the TLS connection that the handle belongs to (checked by the caller).
 size_t media_frame(struct media *media, uint8_t *bytes, size_t size, uint64_t received_ns);
 // What was handed up as up_stream and has a block now: admitted from the beginning and copied to all receivers. Without

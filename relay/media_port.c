@@ -5,6 +5,7 @@
 
 #include "relay/media_port_private.h"
 
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,17 @@ size_t media_port_send(struct media_port *port, bool is_leg, struct mmsghdr *mes
 {
 	int sent = sendmmsg(is_leg ? port->leg_descriptor : port->descriptor, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return sent > 0 ? (size_t)sent : 0;
+}
+
+unsigned media_port_backlog(struct media_port *port)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = { 0 };
+	socklen_t size = sizeof(memory);
+	if (port->descriptor < 0 || getsockopt(port->descriptor, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0 ||
+	    memory[SK_MEMINFO_RCVBUF] == 0)
+		return 0;
+	uint64_t share = (uint64_t)memory[SK_MEMINFO_RMEM_ALLOC] * 256 / memory[SK_MEMINFO_RCVBUF];
+	return share < 256 ? (unsigned)share : 256;
 }
 
 // ---------------------------------------------------------------- receive
@@ -116,6 +128,7 @@ static void mmsg_close(struct media_port *base)
 static const struct media_port_ops mmsg_ops = {
 	.name = "recvmmsg",
 	.receive = mmsg_receive,
+	.backlog = media_port_backlog,
 	.wait = mmsg_wait,
 	.send = media_port_send,
 	.close = mmsg_close,

@@ -22,6 +22,8 @@ struct media_port_ops {
 	const char *name;
 	// What has arrived; stays until the next call. Never waits.
 	void (*receive)(struct media_port *port, struct media_port_batch *out);
+	// How much of the room for what has not been received yet is in use, of 256.
+	unsigned (*backlog)(struct media_port *port);
 	// Until something has arrived, or `wake` is readable.
 	void (*wait)(struct media_port *port);
 	// Returns how many messages the kernel took, from the first on. If not all, errno is why not the next. Never waits.

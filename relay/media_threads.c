@@ -65,7 +65,7 @@ static void serve(struct media_thread *thread, const struct media_port_batch *ba
 {
 	struct media *media = &thread->media;
 	count_received(&thread->stats, batch);
-	media_note_load(media, batch->is_full);
+	media_note_load(media, batch->is_full, batch->is_full ? thread->port->ops->backlog(thread->port) : 0);
 	(void)media_receive(media, batch->datagram, batch->count);
 	outbox_flush(media->outbox);
 	if (media->leg_outbox)
@@ -110,7 +110,7 @@ static void *run(void *context)
 				(void)sched_yield(); // the control thread is as urgent, and must not starve
 			continue;
 		}
-		media_note_load(&thread->media, false);
+		media_note_load(&thread->media, false, 0);
 		table_reader_offline(thread->reader);
 		thread->port->ops->wait(thread->port);
 		table_reader_online(thread->reader);

@@ -44,7 +44,7 @@ static void receive_datagrams(struct relay *relay)
 		relay_stats_add(&relay->stats, STATS_datagrams_received, batch.count);
 		for (size_t i = 0; i < batch.count; i++)
 			relay_stats_add(&relay->stats, STATS_bytes_received, batch.datagram[i].size);
-		media_note_load(&relay->media, batch.is_full);
+		media_note_load(&relay->media, batch.is_full, batch.is_full ? relay->port->ops->backlog(relay->port) : 0);
 		(void)media_receive(&relay->media, batch.datagram, batch.count);
 		flush(relay);
 		if (!batch.is_full)

@@ -208,6 +208,7 @@ static void receive(struct media_port *base, struct media_port_batch *out)
 	port->waiting_count = 0;
 }
 
+static unsigned backlog(struct media_port *port) { (void)port; return 0; }
 static void wait_fake(struct media_port *port) { (void)port; }
 static void close_port(struct media_port *port) { (void)port; }
 
@@ -264,6 +265,7 @@ static size_t send_fake(struct media_port *base, bool is_leg, struct mmsghdr *me
 static const struct media_port_ops fake_port_ops = {
 	.name = "fake",
 	.receive = receive,
+	.backlog = backlog,
 	.wait = wait_fake,
 	.send = send_fake,
 	.close = close_port,
