@@ -106,10 +106,11 @@ run() {
 
 # verify LAB ENGINE RECEIVERS BYTES MEASURE-OPTION...: every copy of a short run at a low rate
 verify() {
-	local lab=$1 engine=$2 receivers=$3 bytes=$4 senders=() pid status=0
+	local lab=$1 engine=$2 receivers=$3 bytes=$4 senders=() use=() pid status=0
 	shift 4
 	[ ! -s "$bench_dir/$lab/senders" ] || [ -z "${lab_tcs[$lab]:-}" ] || senders=(--senders "$bench_dir/$lab/senders")
-	BENCH_LAB=-$lab bench_job "$lab/verify" bench_relay verify "${senders[@]}" --receivers "$receivers" --bytes "$bytes" --seconds 0.8
+	case " $* " in *" --use 1 "*) use=(--use 1) ;; esac
+	BENCH_LAB=-$lab bench_job "$lab/verify" bench_relay verify "${senders[@]}" "${use[@]}" --senders-per-room "$SENDERS" --receivers "$receivers" --bytes "$bytes" --seconds 0.8
 	pid=$!
 	bench_until 5 grep -q ready "$bench_dir/$lab/verify.out"
 	in_lab "$lab" bench_relay measure --core "$BENCH_CORE" "${senders[@]}" --copies "$receivers" --bytes "$bytes" --seconds 0.3 \
@@ -127,6 +128,13 @@ software_segments() {
 	on "bench-relay-$1" ethtool -K hr1 tx-udp-segmentation $state >/dev/null
 }
 
-# other_core LAB: sink on the other core, for runs at a given rate. one_core LAB: back.
-other_core() { taskset -pc "$BENCH_OTHER_CORE" "${lab_sink[$1]}" >/dev/null; }
-one_core() { taskset -pc "$BENCH_CORE" "${lab_sink[$1]}" >/dev/null; }
+# other_core LAB: sink on the other core, and reception below the relay, as where the kernel receives in a soft interrupt
+# thread: for runs at a given rate. one_core LAB: back.
+other_core() {
+	taskset -pc "$BENCH_OTHER_CORE" "${lab_sink[$1]}" >/dev/null
+	chrt -f -p 3 "${lab_reception[$1]}"
+}
+one_core() {
+	taskset -pc "$BENCH_CORE" "${lab_sink[$1]}" >/dev/null
+	chrt -f -p 30 "${lab_reception[$1]}"
+}

@@ -1,0 +1,232 @@
+# The figures, each from runs that are lines of raw.jsonl. Sourced after product.sh. SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Senders: sixteen in a room, in turn, so that the kernel merges no packets into trains where single ones are measured.
+SENDERS=16
+
+burst_for() { # what the ring of a veth device holds, 256
+	local b=$((160 / $1))
+	[ $b -le 64 ] || b=64
+	[ $b -ge 1 ] || b=1
+	echo $b
+}
+
+settings() {
+	jq -cn --argjson counts "[$(tr ' ' , <<<"$COUNTS")]" --argjson tries "$TRIES" '{ figure: "settings", counts: $counts, tries: $tries }' >>"$bench_dir/raw.jsonl"
+}
+
+start_engines() { # RECEIVERS
+	tcs_start x xdp "$1" 1 --senders-per-room $SENDERS && tcs_start t tcx "$1" 1 --senders-per-room $SENDERS &&
+		tcs_start u user "$1" 1 --senders-per-room $SENDERS
+}
+
+# One repetition of figures 1 to 4 and 6: everyone after the other.
+copies_once() { # RECEIVERS BYTES REP
+	local n=$1 bytes=$2 burst lab engine
+	burst=$(burst_for "$n")
+	local common=(--copies "$n" --bytes "$bytes" --seconds "$SECONDS_EACH")
+	local keys="figure=copies,n=$n,bytes=$bytes,rep=$3"
+	relay_start a bench_relay baseline "$BENCH_CORE" "$n" && run a "$keys,engine=A" "${common[@]}" --burst "$burst"
+	relay_stop a
+	for engine in xdp:X tcx:T; do
+		[ "$bytes" = 1142 ] || continue
+		relay_start a bench_relay bare ${engine%:*} "$n" && run a "$keys,engine=${engine#*:}-bare" "${common[@]}" --burst "$burst"
+		relay_stop a
+	done
+	unset 'lab_relay[a]'
+	run x "$keys,engine=X" "${common[@]}" --burst "$burst" --senders "$bench_dir/x/senders"
+	run t "$keys,engine=T" "${common[@]}" --burst "$burst" --senders "$bench_dir/t/senders"
+	run u "$keys,engine=U" "${common[@]}" --burst 8 --use 1 --senders "$bench_dir/u/senders"
+	[ "$bytes" = 1142 ] || return 0
+	run t "$keys,engine=T-train" "${common[@]}" --burst 8 --train --use 1 --senders "$bench_dir/t/senders"
+	software_segments t on
+	run t "$keys,engine=T-train-software" "${common[@]}" --burst $((n * 8 <= 256 ? 8 : 256 / n > 1 ? 256 / n : 2)) --train --use 1 --senders "$bench_dir/t/senders"
+	software_segments t off
+}
+
+verify_engines() { # RECEIVERS
+	local n=$1 rate=$((20000 / $1 + 10)) x
+	for x in x:X t:T u:U; do
+		verify "${x%:*}" "${x#*:}" "$n" 1142 --burst 1 --rate $rate
+	done
+	verify t T-train "$n" 1142 --burst 8 --train --use 1 --rate $rate
+	verify u U-train "$n" 1142 --burst 8 --use 1 --rate $rate
+	verify x X "$n" 150 --burst 1 --rate $rate
+	verify t T "$n" 150 --burst 1 --rate $rate
+}
+
+figure_copies() {
+	local n rep
+	for n in $COUNTS; do
+		say "copies to $n receivers"
+		start_engines "$n" || return 1
+		for ((rep = 0; rep < REPS; rep++)); do
+			copies_once "$n" 1142 $rep
+			[ "$n" != 10 ] || [ -n "${QUICK:-}" ] || copies_once "$n" 150 $rep
+		done
+		if [ "$n" = 10 ]; then
+			say "every copy looked at"
+			verify_engines "$n"
+			figure_latency
+			figure_overload
+			figure_flood
+			figure_forged
+		fi
+		tcs_stop x t u
+	done
+}
+
+# Median ns a copy of an engine, so far.
+ns_of() { # ENGINE N
+	jq -s --arg engine "$1" --argjson n "$2" 'map(select(.figure == "copies" and .engine == $engine and .n == $n and .bytes == 1142) | .ns_per_copy) | sort | .[length / 2 | floor] // 0 | round' "$bench_dir/raw.jsonl"
+}
+
+# 8: at half of what each can do, with a core for relay or router, and one for generator and sink.
+figure_latency() {
+	local rep n=10 x ns forwarding engine
+	say "latency at half load"
+	on bench-relay-a sysctl -qw net.ipv4.ip_forward=1
+	run a "figure=warm" --forward $n --copies 1 --burst 64 --seconds "$SECONDS_EACH"
+	forwarding=$(jq -s 'map(select(.figure == "warm") | .ns_per_copy) | last | round' "$bench_dir/raw.jsonl")
+	for ((rep = 0; rep < SIDE_REPS; rep++)); do
+		other_core a
+		run a "figure=latency,engine=forwarding,n=$n,rep=$rep" --core "$BENCH_OTHER_CORE" --forward $n --copies 1 --burst $n --latency \
+			--rate $((500000000 / forwarding)) --seconds "$SECONDS_EACH"
+		one_core a
+		for x in x:X t:T; do
+			engine=${x#*:} x=${x%:*}
+			ns=$(ns_of "$engine" $n)
+			[ "$ns" -gt 0 ] || continue
+			other_core "$x"
+			run "$x" "figure=latency,engine=$engine,n=$n,rep=$rep" --core "$BENCH_OTHER_CORE" --copies $n --burst 1 --latency \
+				--rate $((500000000 / ns / n)) --seconds "$SECONDS_EACH" --senders "$bench_dir/$x/senders" $(xdp_sink "$x")
+			one_core "$x"
+		done
+	done
+	on bench-relay-a sysctl -qw net.ipv4.ip_forward=0
+}
+xdp_sink() { [ "$1" != x ] || echo --sink xdp; }
+
+# 9: the peak is found between half and one and a half times of what the closed loop told; then twice of the peak. Every
+# tenth packet is sound.
+figure_overload() {
+	local rep n=10 x engine ns load peak
+	say "overload"
+	for ((rep = 0; rep < SIDE_REPS; rep++)); do
+		for x in t:T u:U; do
+			engine=${x#*:} x=${x%:*}
+			ns=$(ns_of "$engine" $n)
+			[ "$ns" -gt 0 ] || continue
+			other_core "$x"
+			for load in 0.5 0.65 0.8 1 1.5; do
+				overload_run "$x" "$engine" $n $rep $load "$(jq -n "1e9 / $ns / $n * $load | round")"
+			done
+			peak=$(jq -s --arg engine "$engine" --argjson rep $rep \
+				'map(select(.figure == "overload" and .engine == $engine and .rep == $rep) | .copies / .seconds) | max | round' "$bench_dir/raw.jsonl")
+			overload_run "$x" "$engine" $n $rep 2 $((peak * 2 / n))
+			one_core "$x"
+		done
+	done
+}
+overload_run() { # LAB ENGINE N REP LOAD RATE
+	run "$1" "figure=overload,engine=$2,n=$3,rep=$4,load=$5" --core "$BENCH_OTHER_CORE" --copies "$3" --burst 4 --audio-every 10 \
+		--rate "$6" --seconds "$SECONDS_EACH" --senders "$bench_dir/$1/senders"
+}
+
+# 13: one good packet among eleven.
+figure_flood() {
+	local rep x engine kind
+	say "flood of forged packets"
+	for ((rep = 0; rep < SIDE_REPS; rep++)); do
+		for x in x:X t:T u:U; do
+			engine=${x#*:} x=${x%:*}
+			for kind in tag address; do
+				other_core "$x"
+				run "$x" "figure=flood,engine=$engine,n=10,rep=$rep,kind=$kind" --core "$BENCH_OTHER_CORE" --copies 10 --burst 11 --good-every 11 \
+					--forgery $kind --rate 110000 --seconds "$SECONDS_EACH" --senders "$bench_dir/$x/senders"
+				one_core "$x"
+			done
+		done
+	done
+}
+
+# 12: as fast as they go, until there were enough. A second room's participant is there for packets in its name.
+figure_forged() {
+	local kind x engine tried=0 other
+	say "forged packets: $TRIES tries"
+	for x in x:X t:T; do
+		engine=${x#*:} x=${x%:*}
+		other=$(awk '{ i = $2 > i ? $2 : i } END { print i + 1000 }' "$bench_dir/$x/senders")
+		for kind in tag counter stream room address; do
+			tried=0
+			while [ $tried -lt $((TRIES / 10)) ]; do
+				run "$x" "figure=forged,engine=$engine,kind=$kind" --copies 10 --burst 64 --rate 20000000 --forgery $kind --other-index "$other" \
+					--seconds "$FORGED_SECONDS" --senders "$bench_dir/$x/senders" || return 1
+				tried=$((tried + $(tail -n 1 "$bench_dir/raw.jsonl" | jq .sent)))
+			done
+		done
+	done
+}
+
+# 7: the same with many rooms in use, one after the other.
+figure_table() {
+	local rooms rep x engine
+	for rooms in 1 "$ROOMS"; do
+		say "table with $((rooms * 10)) receivers"
+		tcs_start t tcx 10 "$rooms" && tcs_start x xdp 10 "$rooms" || return 1
+		for ((rep = 0; rep < REPS; rep++)); do
+			for x in x:X t:T; do
+				engine=${x#*:} x=${x%:*}
+				# Bursts of four: packets of one sender would become trains where there is one room.
+				run "$x" "figure=table,engine=$engine,n=10,bytes=1142,rep=$rep,receivers=$((rooms * 10))" --copies 10 --burst 1 \
+					--seconds "$SECONDS_EACH" --senders "$bench_dir/$x/senders"
+			done
+		done
+		tcs_stop t x
+	done
+}
+
+# 10: pictures are sent all the time; one receiver wants them, or not.
+figure_subscription() {
+	local x engine rate=20000
+	say "subscription to first packet"
+	for x in t:T u:U; do
+		engine=${x#*:} x=${x%:*}
+		tcs_start "$x" "$([ "$x" = t ] && echo tcx || echo user)" 3 1 || return 1
+		other_core "$x"
+		in_lab "$x" bench_relay measure --core "$BENCH_OTHER_CORE" --copies 3 --burst 1 --rate $rate --sink none --seconds "$SUBSCRIBE_SECONDS" \
+			--senders "$bench_dir/$x/senders" >/dev/null 2>&1 &
+		bench_jobs+=($!)
+		sleep 0.5
+		crowd_do "$x" "subscribe $CHANGES"
+		bench_until 60 grep -q changes "$bench_dir/$x/crowd.out"
+		grep changes "$bench_dir/$x/crowd.out" | jq -c --arg engine "$engine" --argjson rate $rate \
+			'. + { figure: "subscription", engine: $engine, interval_us: (1e6 / $rate) }' >>"$bench_dir/raw.jsonl"
+		one_core "$x"
+		tcs_stop "$x"
+	done
+}
+
+resident_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+
+# 11: connected, then joined; what the table keeps for each is known from its maps.
+figure_memory() {
+	local n=$MEMBERS before connected joined
+	say "memory of $n participants"
+	tcs_start t tcx 10 $((n / 11)) --staged || return 1
+	n=$((n / 11 * 11))
+	bench_until 5 test -S "$bench_dir/t/ctl"
+	sleep 0.3
+	before=$(resident_kib "${lab_tcs[t]}")
+	bench_until 30 crowd_says t connected
+	connected=$(resident_kib "${lab_tcs[t]}")
+	crowd_do t go
+	tcs_joined t 40 || return 1
+	sleep 0.5
+	joined=$(resident_kib "${lab_tcs[t]}")
+	jq -cn --argjson before "$before" --argjson connected "$connected" --argjson joined "$joined" --argjson n "$n" \
+		'{ figure: "memory", name: "memory_per_participant", value: (($joined - $connected) / $n * 100 | round / 100), unit: "KiB", target: 10, met: (($joined - $connected) / $n <= 10), runs: 1, iqr: null, participants: $n },
+		 { figure: "memory", name: "memory_per_connection", value: (($connected - $before) / $n * 100 | round / 100), unit: "KiB", target: null, met: null, runs: 1, iqr: null, participants: $n },
+		 { figure: "memory", name: "memory_of_an_idle_relay", value: ($before / 1024 | round), unit: "MiB", target: null, met: null, runs: 1, iqr: null }' >>"$bench_dir/raw.jsonl"
+	tcs_stop t
+}
