@@ -171,6 +171,7 @@ static enum err open_media(struct join *join, const struct engine_join_options *
 // The session knows the media engine by these alone.
 static enum err start(void *media, uint64_t *epoch_ns) { return media_start(media, epoch_ns); }
 static void force_key_frame(void *media, uint8_t stream) { media_force_key_frame(media, stream); }
+static void set_round_trip(void *media, uint64_t round_trip_ns) { media_set_round_trip(media, round_trip_ns); }
 static enum err participant_set(void *media, const struct id *participant, uint32_t index, uint64_t epoch_ns, const char *run_text)
 {
 	return media_participant_set(media, participant, index, epoch_ns, run_text);
@@ -184,7 +185,8 @@ static size_t stats(void *media, struct media_stream_stats *out, size_t capacity
 static void free_media(void *media) { media_free(media); }
 
 static const struct session_media media_operations = {
-	.start = start, .force_key_frame = force_key_frame, .participant_set = participant_set, .participant_gone = participant_gone,
+	.start = start, .force_key_frame = force_key_frame, .set_round_trip = set_round_trip, .participant_set = participant_set,
+	.participant_gone = participant_gone,
 	.receive = receive, .stats = stats, .free = free_media,
 };
 

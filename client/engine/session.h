@@ -25,6 +25,7 @@ struct session_media {
 	void *media;
 	enum err (*start)(void *media, uint64_t *capture_epoch_ns);
 	void (*force_key_frame)(void *media, uint8_t stream);
+	void (*set_round_trip)(void *media, uint64_t round_trip_ns);
 	enum err (*participant_set)(void *media, const struct id *participant, uint32_t index, uint64_t capture_epoch_ns,
 				    const char *run_text);
 	void (*participant_gone)(void *media, const struct id *participant);

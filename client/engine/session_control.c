@@ -254,6 +254,16 @@ static enum err on_end(struct engine_session *session, enum control_end reason)
 	return ERR_CLOSED;
 }
 
+static void on_pong(struct engine_session *session, uint64_t sent_us)
+{
+	uint64_t now_us = session_now_us();
+	session->answered_ms = session->now_ms;
+	if (sent_us > now_us)
+		return;
+	session->stats.round_trip_ms = (double)(now_us - sent_us) / 1000;
+	session->options.media.set_round_trip(session->options.media.media, (now_us - sent_us) * 1000);
+}
+
 static enum err on_message(struct engine_session *session, const struct control_message *message)
 {
 	if (message->type == CONTROL_END)
@@ -276,9 +286,7 @@ static enum err on_message(struct engine_session *session, const struct control_
 			session_media_path_changed(session);
 		break;
 	case CONTROL_PONG:
-		session->answered_ms = session->now_ms;
-		if (message->ping <= session_now_us())
-			session->stats.round_trip_ms = (double)(session_now_us() - message->ping) / 1000;
+		on_pong(session, message->ping);
 		break;
 	case CONTROL_STREAMS_OF:
 		on_streams(session, &message->streams_of);

@@ -18,6 +18,12 @@ static void force_key_frame(void *context, uint8_t stream)
 	media->key_frames++;
 }
 
+static void set_round_trip(void *context, uint64_t round_trip_ns)
+{
+	struct client_media *media = context;
+	media->round_trip_ns = round_trip_ns;
+}
+
 static enum err participant_set(void *context, const struct id *participant, uint32_t index, uint64_t epoch_ns, const char *run_text)
 {
 	struct client_media *media = context;
@@ -60,7 +66,7 @@ static void free_media(void *context)
 
 struct session_media client_media_operations(struct client_media *media)
 {
-	return (struct session_media){ .media = media, .start = start, .force_key_frame = force_key_frame,
+	return (struct session_media){ .media = media, .start = start, .force_key_frame = force_key_frame, .set_round_trip = set_round_trip,
 				       .participant_set = participant_set, .participant_gone = participant_gone, .receive = receive,
 				       .stats = stats, .free = free_media };
 }

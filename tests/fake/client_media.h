@@ -11,6 +11,7 @@ struct client_media {
 	atomic_int started, freed, key_frames, set, gone, received;
 	atomic_uint last_sequence, last_ssrc;
 	atomic_ullong payload_sum; // of the first four bytes of each payload, big-endian
+	atomic_ullong round_trip_ns;
 	atomic_ullong epoch_ns;    // of the last participant that was set
 };
 

@@ -168,6 +168,24 @@ static void pair_free(struct pair *p)
 	free(p);
 }
 
+// Sound alone: it is asked for again where the way to the relay is known to be short enough, from the start.
+static void lost_sound_is_asked_for_in_time(void **state)
+{
+	(void)state;
+	static const uint64_t round_trips_ns[] = { MEDIA_MS, 5 * MEDIA_SECOND };
+	for (size_t i = 0; i < 2; i++) {
+		struct pair *p = pair_new(wav_path, NULL);
+		p->lose = 10;
+		media_set_round_trip(p->receiver, round_trips_ns[i]);
+		pair_run(p, 800);
+		if (i == 0)
+			assert_true(p->packets_asked > 0);
+		else
+			assert_int_equal(p->packets_asked, 0);
+		pair_free(p);
+	}
+}
+
 static uint64_t counter(struct media *media, const char *name)
 {
 	struct media_counter counters[64];
@@ -457,6 +475,7 @@ int main(void)
 		cmocka_unit_test(comes_again),
 		cmocka_unit_test(disk_full),
 		cmocka_unit_test(recorded_to_fifo),
+		cmocka_unit_test(lost_sound_is_asked_for_in_time),
 		cmocka_unit_test(sent_from_fifo),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

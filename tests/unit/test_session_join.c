@@ -194,6 +194,7 @@ static void test_two_members_hear_each_other_over_udp(void **state)
 	assert_string_equal(a.last_member.name, "member 2");
 	assert_int_equal(b.media.epoch_ns, 1700000000000000000u);
 	WAIT(&a, &b, a.is_udp && b.is_udp);
+	WAIT(&a, &b, a.media.round_trip_ns > 0 && a.media.round_trip_ns < 1000000000);
 	for (uint32_t i = 1; i <= 100; i++)
 		say(&a, i);
 	say(&b, 7);

@@ -35,6 +35,7 @@ struct media {
 	pthread_t ticker;
 	bool is_ticking;
 	atomic_bool is_stopping;
+	_Atomic uint64_t round_trip_ns;
 
 	pthread_mutex_t lock;
 	pthread_cond_t unused; // a seat's users have become 0
@@ -65,7 +66,7 @@ static void tick(struct media *m, uint64_t number, uint64_t tick_ns)
 		struct participant *p = enter(m, i);
 		if (!p)
 			continue;
-		participant_tick(p, tick_ns);
+		participant_tick(p, tick_ns, atomic_load(&m->round_trip_ns));
 		if (number % PUBLISH_TICKS == 0)
 			participant_publish(p);
 		leave(m, i);
@@ -191,6 +192,11 @@ enum err media_start(struct media *media, uint64_t *capture_epoch_ns)
 	if (err == ERR_OK && media->video)
 		err = video_capture_start(media->video, epoch);
 	return err;
+}
+
+void media_set_round_trip(struct media *media, uint64_t round_trip_ns)
+{
+	atomic_store(&media->round_trip_ns, round_trip_ns);
 }
 
 void media_force_key_frame(struct media *media, uint8_t stream)

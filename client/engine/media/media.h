@@ -38,6 +38,8 @@ void media_free(struct media *media); // stops, flushes and closes recordings
 
 // Start capturing. Returns the capture epoch: Unix nanoseconds (CLOCK_REALTIME) at RTP timestamp 0 of all streams.
 enum err media_start(struct media *media, uint64_t *capture_epoch_ns) CHECK_RESULT;
+// How long the way to the relay and back takes: sound that is missing is asked for if it can come in time.
+void media_set_round_trip(struct media *media, uint64_t round_trip_ns);
 void media_force_key_frame(struct media *media, uint8_t stream);
 
 // A member came or announced anew: its capture epoch, and the UUID under which it is recorded. `run_text` (hex)

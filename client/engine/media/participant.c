@@ -165,7 +165,7 @@ static bool play_sound(struct participant *p, uint64_t tick_ns, int16_t *samples
 	return true;
 }
 
-void participant_tick(struct participant *p, uint64_t tick_ns)
+void participant_tick(struct participant *p, uint64_t tick_ns, uint64_t round_trip_ns)
 {
 	uint16_t sound_missing[ASK_MAX], pictures_missing[ASK_MAX];
 	size_t sound_count = 0, picture_count = 0;
@@ -178,6 +178,8 @@ void participant_tick(struct participant *p, uint64_t tick_ns)
 		uint64_t now = timebase_now_ns();
 		has_sound = play_sound(p, tick_ns, samples, &capture_ns);
 		uint64_t rtt = p->video ? video_receiver_rtt_ns(video_player_receiver(p->video)) : 0;
+		if (rtt == 0 && p->audio && audio_receiver_arrivals(p->audio)->recovered == 0)
+			rtt = round_trip_ns;
 		if (p->audio)
 			sound_count = audio_receiver_missing(p->audio, now, rtt, sound_missing, ASK_MAX);
 		if (p->video) {

@@ -32,8 +32,9 @@ bool participant_is_here(struct participant *p);
 // `now_ns`: monotonic.
 void participant_receive(struct participant *p, const struct packet_rtp *rtp, const uint8_t *payload,
 		size_t size, uint64_t now_ns);
-// Every 10 ms, `tick_ns` being exact multiples: plays sound out, asks for what is missing.
-void participant_tick(struct participant *p, uint64_t tick_ns);
+// Every 10 ms, `tick_ns` being exact multiples: plays sound out, asks for what is missing. `round_trip_ns`: to the relay and
+// back, 0: not known; what is learnt by asking is believed more.
+void participant_tick(struct participant *p, uint64_t tick_ns, uint64_t round_trip_ns);
 size_t participant_stats(struct participant *p, struct media_stream_stats out[static PARTICIPANT_STREAMS]);
 void participant_publish(struct participant *p); // figures into the recording's description
 
