@@ -83,7 +83,7 @@ static int spawn(const struct fast_path_options *options, int socket, pid_t *chi
 
 static void item_close(struct item *item)
 {
-	for (size_t i = 0; i < item->descriptor_count; i++) {
+	for (size_t i = 0; i < LINKS_MAX && i < item->descriptor_count; i++) {
 		if (item->descriptor[i] >= 0)
 			close(item->descriptor[i]);
 	}
@@ -100,12 +100,12 @@ static int item_take(struct item *item, size_t index)
 
 static void read_descriptors(struct msghdr *in, struct item *out)
 {
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(in); header; header = CMSG_NXTHDR(in, header)) {
-		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-			continue;
-		out->descriptor_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(out->descriptor, CMSG_DATA(header), out->descriptor_count * sizeof(int)); // no more fit the buffer
-	}
+	const struct cmsghdr *header = CMSG_FIRSTHDR(in);
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+		return;
+	size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	out->descriptor_count = count < LINKS_MAX ? count : LINKS_MAX; // the buffer takes no more
+	memcpy(out->descriptor, CMSG_DATA(header), out->descriptor_count * sizeof(int));
 }
 
 // ERR_CLOSED, ERR_TIMEOUT, ERR_PARSE.
@@ -210,8 +210,8 @@ static enum err take_device(struct fast_path *f, struct item *item)
 	device->ifindex = m->ifindex;
 	device->engines = m->engines;
 	device->ring = m->ring;
-	for (size_t i = 0; i < item->descriptor_count; i++)
-		device->link[i] = item_take(item, i);
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		device->link[i] = i < item->descriptor_count ? item_take(item, i) : -1;
 	f->device_count++;
 	log_line(LOG_INFO, "fast path: %s: %s%s%s%s%s", m->name, m->engines >> FANOUT_TCX & 1 ? "tcx" : "",
 		 m->engines == engines ? ", " : "", m->engines >> FANOUT_XDP & 1 ? "xdp" : "", *m->text ? "; " : "", m->text);
