@@ -138,6 +138,12 @@ void table_history_begin(struct table *table, struct fanout_sender *sender, uint
 		publish(table, sender, stream, history);
 }
 
+void table_history_stop(struct table *table, struct fanout_sender *sender, uint8_t stream)
+{
+	if (sender->stream[stream].history)
+		publish(table, sender, stream, 0);
+}
+
 void table_history_end(struct table *table, struct fanout_sender *sender, uint32_t index)
 {
 	struct table_entry *entry = &table->entry[index];

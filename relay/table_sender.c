@@ -107,6 +107,8 @@ void table_stream_set(struct table *table, uint32_t handle, uint8_t stream, uint
 	if (block && !s->history)
 		table_history_begin(table, sender, stream);
 	__atomic_store_n(&s->block, block, __ATOMIC_RELEASE);
+	if (!block)
+		table_history_stop(table, sender, stream);
 	table_stream_position(table, handle, stream);
 	table->changes++;
 }

@@ -85,15 +85,30 @@ static void status_is_json(void **state)
 	assert_non_null(yyjson_obj_get(yyjson_obj_get(root, "latency_us"), "p99"));
 	assert_non_null(yyjson_obj_get(yyjson_obj_get(root, "drops"), "tag_wrong"));
 	assert_non_null(yyjson_obj_get(yyjson_obj_get(root, "counts"), "media_forwarded"));
+	assert_non_null(yyjson_obj_get(yyjson_obj_get(root, "drops"), "hop_wrong"));
+	assert_non_null(yyjson_obj_get(yyjson_obj_get(root, "ups"), "up_outside"));
+	assert_non_null(yyjson_obj_get(yyjson_obj_get(root, "counts"), "sessions_joined"));
+	assert_non_null(yyjson_obj_get(yyjson_obj_get(root, "table"), "changes"));
+	assert_string_equal(yyjson_get_str(yyjson_obj_get(root, "engine")), "auto");
+	assert_int_equal(yyjson_arr_size(yyjson_obj_get(root, "engines")), 0); // no programs here
 	assert_false(yyjson_get_bool(yyjson_obj_get(yyjson_obj_get(root, "management"), "connected")));
 	yyjson_doc_free(doc);
 	doc = ask("meetings\n");
 	yyjson_val *meeting = yyjson_arr_get_first(yyjson_obj_get(yyjson_doc_get_root(doc), "meetings"));
 	yyjson_val *participant = yyjson_arr_get_first(yyjson_obj_get(meeting, "participants"));
 	assert_string_equal(yyjson_get_str(yyjson_obj_get(participant, "path")), "udp");
+	assert_string_equal(yyjson_get_str(yyjson_obj_get(meeting, "engine")), "user");
+	assert_int_equal(yyjson_get_uint(yyjson_obj_get(meeting, "in_kernel")), 0);
 	yyjson_doc_free(doc);
 	doc = ask("counters\n");
 	assert_non_null(yyjson_obj_get(yyjson_doc_get_root(doc), "drops"));
+	yyjson_doc_free(doc);
+	doc = ask("engine user\n");
+	assert_string_equal(yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "engine")), "user");
+	yyjson_doc_free(doc);
+	assert_int_equal(world.relay->engine.wish, ENGINE_USER);
+	doc = ask("engine\n");
+	assert_string_equal(yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "engine")), "user");
 	yyjson_doc_free(doc);
 	client_free(client);
 	free(client);
@@ -104,7 +119,7 @@ static void status_is_json(void **state)
 static void unknown_requests_are_told_so(void **state)
 {
 	(void)state;
-	static const char *const rows[] = { "\n", "statu\n", "status \n", "status\r\n",
+	static const char *const rows[] = { "\n", "statu\n", "status \n", "status\r\n", "engine \n", "engine warp\n", "engine user \n", "engineuser\n",
 					    "0123456789012345678901234567890123456789012345678901234567890123456789" };
 	assert_int_equal(control_socket_open(world.relay, listen_at("c.sock", SOCK_STREAM), &world.relay->control), ERR_OK);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -404,6 +404,7 @@ static void an_idle_stream_gives_back_its_place(void **state)
 			client_send(all[n], &(struct control_message){ .type = CONTROL_PING });
 	}
 	assert_int_equal(member->flow[HOP_PATH_UDP]->open_streams, 0);
+	assert_int_equal(table_history_bytes(world.relay->table), 0);
 	assert_true(comes(3, 2, true, true));
 }
 
