@@ -5,9 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
-#include <linux/io_uring.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -23,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { CAPABILITIES_MAX = 64, PATH_BYTES = 110, TASK_LINKS = 3 };
+enum { CAPABILITIES_MAX = 64, PATH_BYTES = 110, TASK_LINKS = 3, RING_OPERATIONS_MAX = 16 };
 enum { ABI_REFER = 2, ABI_TRUNCATE = 3, ABI_NET = 4, ABI_IOCTL = 5, ABI_SCOPE = 6 };
 #define NAMESPACES ((uint64_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET))
 
@@ -205,6 +205,28 @@ static enum err confine_calls(char *problem)
 		error = seccomp_load(filter);
 	seccomp_release(filter);
 	return error ? refused("seccomp", -error, problem) : ERR_OK;
+}
+
+// ---------------------------------------------------------------- rings
+
+enum err confine_ring(struct io_uring *ring, const uint8_t *operations, size_t count)
+{
+	struct io_uring_restriction rule[RING_OPERATIONS_MAX + 1] = { { 0 } };
+	if (count > RING_OPERATIONS_MAX) {
+		errno = E2BIG;
+		return ERR_IO;
+	}
+	for (size_t i = 0; i < count; i++) {
+		rule[i].opcode = IORING_RESTRICTION_SQE_OP;
+		rule[i].sqe_op = operations[i];
+	}
+	rule[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	rule[count].sqe_flags = IOSQE_BUFFER_SELECT;
+	int result = io_uring_register_restrictions(ring, rule, (unsigned)count + 1);
+	if (result == 0)
+		result = io_uring_enable_rings(ring);
+	errno = result < 0 ? -result : 0;
+	return result < 0 ? ERR_IO : ERR_OK;
 }
 
 // ---------------------------------------------------------------- all of it

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <linux/landlock.h>
 #include <pthread.h>
 #include <sched.h>
@@ -190,6 +191,39 @@ static void a_missing_folder_is_said(void **state)
 	assert_int_equal(in_child(confine_without_folder), 0);
 }
 
+// ---------------------------------------------------------------- rings
+
+static int complete_one(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	assert_int_equal(io_uring_submit_and_wait(ring, 1), 1);
+	assert_int_equal(io_uring_peek_cqe(ring, &cqe), 0);
+	int result = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return result;
+}
+
+static void a_confined_ring_does_what_it_is_for(void **state)
+{
+	(void)state;
+	static const uint8_t operations[] = { IORING_OP_NOP, IORING_OP_POLL_ADD };
+	struct io_uring ring;
+	uint8_t many[64] = { 0 };
+	if (io_uring_queue_init(8, &ring, IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER) < 0)
+		skip();
+	assert_int_equal(confine_ring(&ring, many, sizeof(many)), ERR_IO);
+	assert_int_equal(confine_ring(&ring, operations, sizeof(operations)), ERR_OK);
+	io_uring_prep_nop(io_uring_get_sqe(&ring));
+	assert_int_equal(complete_one(&ring), 0);
+	io_uring_prep_openat(io_uring_get_sqe(&ring), AT_FDCWD, "/dev/null", O_RDONLY, 0);
+	assert_int_equal(complete_one(&ring), -EACCES);
+	io_uring_prep_socket(io_uring_get_sqe(&ring), AF_INET, SOCK_DGRAM, 0, 0);
+	assert_int_equal(complete_one(&ring), -EACCES);
+	assert_int_equal(io_uring_register_files(&ring, (const int[]){ STDERR_FILENO }, 1), -EACCES);
+	assert_int_equal(confine_ring(&ring, operations, sizeof(operations)), ERR_IO); // it is enabled: too late
+	io_uring_queue_exit(&ring);
+}
+
 static int make_files(void **state)
 {
 	(void)state;
@@ -216,6 +250,7 @@ int main(void)
 		cmocka_unit_test(the_absurd_kills),
 		cmocka_unit_test(running_threads_are_refused),
 		cmocka_unit_test(a_missing_folder_is_said),
+		cmocka_unit_test(a_confined_ring_does_what_it_is_for),
 	};
 	return cmocka_run_group_tests(tests, make_files, remove_files);
 }
