@@ -136,7 +136,7 @@ struct bpf_flow bpf_lab_flow(uint8_t family)
 	return flow;
 }
 
-static void mapped(uint8_t family, const uint8_t *address, uint8_t out[16])
+void bpf_lab_mapped(uint8_t family, const uint8_t *address, uint8_t out[static 16])
 {
 	memset(out, 0, 16);
 	if (family == 6) {
@@ -147,14 +147,23 @@ static void mapped(uint8_t family, const uint8_t *address, uint8_t out[16])
 	memcpy(out + 12, address, 4);
 }
 
+void bpf_lab_at_home(struct fanout_sender *sender, const struct bpf_flow *flow)
+{
+	bpf_lab_mapped(flow->family, flow->source, sender->peer);
+	sender->peer_port_be = htons(flow->source_port);
+}
+
+void bpf_lab_own(struct bpf_lab *lab, const struct bpf_flow *flow)
+{
+	uint8_t own[16], one = 1;
+	bpf_lab_mapped(flow->family, flow->destination, own);
+	bpf_map_update_elem(bpf_map__fd(lab->programs->maps.addresses), own, &one, BPF_ANY);
+}
+
 void bpf_lab_move(struct bpf_lab *lab, const struct bpf_flow *flow)
 {
-	struct fanout_sender *sender = &lab->sender[BPF_LAB_SENDER];
-	mapped(flow->family, flow->source, sender->peer);
-	sender->peer_port_be = htons(flow->source_port);
-	uint8_t own[16], one = 1;
-	mapped(flow->family, flow->destination, own);
-	bpf_map_update_elem(bpf_map__fd(lab->programs->maps.addresses), own, &one, BPF_ANY);
+	bpf_lab_at_home(&lab->sender[BPF_LAB_SENDER], flow);
+	bpf_lab_own(lab, flow);
 }
 
 // What the CPUs remember of former packets.

@@ -44,7 +44,12 @@ bool bpf_lab_copies(struct bpf_lab *lab, uint8_t slot, const char *name, uint32_
 const uint8_t *bpf_lab_key(void);
 // The sender's own flow to the relay: 10.0.0.9:4000 to 10.0.0.1:3480, or the same over IPv6 (fd00::9 to fd00::1).
 struct bpf_flow bpf_lab_flow(uint8_t family);
-// Let the sender be at home in that flow.
+// Let a sender be at home where the flow comes from.
+void bpf_lab_at_home(struct fanout_sender *sender, const struct bpf_flow *flow);
+void bpf_lab_mapped(uint8_t family, const uint8_t *address, uint8_t out[static 16]);
+// The address that the flow goes to is the machine's own.
+void bpf_lab_own(struct bpf_lab *lab, const struct bpf_flow *flow);
+// Both, for the sender of bpf_lab_reset.
 void bpf_lab_move(struct bpf_lab *lab, const struct bpf_flow *flow);
 // A media datagram of that sender under the next counter; `stream` below 256.
 void bpf_lab_datagram(struct bpf_lab *lab, uint8_t stream, uint16_t sequence, uint8_t *out, size_t size);
