@@ -81,36 +81,53 @@ ns_of() { # ENGINE N
 	jq -s --arg engine "$1" --argjson n "$2" 'map(select(.figure == "copies" and .engine == $engine and .n == $n and .bytes == 1142) | .ns_per_copy) | sort | .[length / 2 | floor] // 0 | round' "$bench_dir/raw.jsonl"
 }
 
-# 8: at half of what each can do, with a core for relay or router, and one for generator and sink.
+# Runs at a given rate: relay or router has a core for itself, the generator another. Copies are counted where they leave
+# the relay, in its time; those of X, which pass nothing there, where they arrive, on the generator's core.
+rate_run() { # LAB KEYS RATE MEASURE-OPTION...
+	local lab=$1 keys=$2 rate=$3 sink=egress
+	shift 3
+	[ "$lab" != x ] || sink=xdp
+	[ "$lab" = a ] || set -- "$@" --senders "$bench_dir/$lab/senders"
+	run "$lab" "$keys" --core "$BENCH_OTHER_CORE" --sink $sink --rate "$rate" --seconds "$SECONDS_EACH" "$@"
+}
+
+# peak LAB KEYS CLOSED-LOOP-RATE MEASURE-OPTION...: most copies a second of runs at several rates, in $bench_peak
+peak() {
+	local lab=$1 keys=$2 rate=$3 load
+	shift 3
+	bench_peak=0
+	for load in 0.5 0.65 0.8 1 1.5; do
+		rate_run "$lab" "$keys,load=$load" "$(jq -n "$rate * $load | round")" "$@" || return 1
+		bench_peak=$(tail -n 1 "$bench_dir/raw.jsonl" | jq --argjson peak "$bench_peak" '[.copies / .seconds, $peak] | max | round')
+	done
+}
+
+# 8: at half of what each can do.
 figure_latency() {
-	local rep n=10 x ns forwarding engine
+	local rep n=10 x ns engine
 	say "latency at half load"
 	on bench-relay-a sysctl -qw net.ipv4.ip_forward=1
-	run a "figure=warm" --forward $n --copies 1 --burst 64 --seconds "$SECONDS_EACH"
-	forwarding=$(jq -s 'map(select(.figure == "warm") | .ns_per_copy) | last | round' "$bench_dir/raw.jsonl")
 	for ((rep = 0; rep < SIDE_REPS; rep++)); do
-		other_core a
-		run a "figure=latency,engine=forwarding,n=$n,rep=$rep" --core "$BENCH_OTHER_CORE" --forward $n --copies 1 --burst $n --latency \
-			--rate $((500000000 / forwarding)) --seconds "$SECONDS_EACH"
-		one_core a
-		for x in x:X t:T; do
+		for x in a:forwarding x:X t:T; do
 			engine=${x#*:} x=${x%:*}
-			ns=$(ns_of "$engine" $n)
-			[ "$ns" -gt 0 ] || continue
 			other_core "$x"
-			run "$x" "figure=latency,engine=$engine,n=$n,rep=$rep" --core "$BENCH_OTHER_CORE" --copies $n --burst 1 --latency \
-				--rate $((500000000 / ns / n)) --seconds "$SECONDS_EACH" --senders "$bench_dir/$x/senders" $(xdp_sink "$x")
+			if [ "$x" = a ]; then
+				peak a "figure=latency-peak,engine=forwarding,rep=$rep" 600000 --forward $n --copies 1 --burst $n &&
+					rate_run a "figure=latency,engine=forwarding,n=$n,rep=$rep" $((bench_peak / 2)) --forward $n --copies 1 --burst $n --latency
+			else
+				ns=$(ns_of "$engine" $n)
+				[ "$ns" -gt 0 ] && peak "$x" "figure=latency-peak,engine=$engine,rep=$rep" $((1000000000 / ns / n)) --copies $n --burst 1 &&
+					rate_run "$x" "figure=latency,engine=$engine,n=$n,rep=$rep" $((bench_peak / n / 2)) --copies $n --burst 1 --latency
+			fi
 			one_core "$x"
 		done
 	done
 	on bench-relay-a sysctl -qw net.ipv4.ip_forward=0
 }
-xdp_sink() { [ "$1" != x ] || echo --sink xdp; }
 
-# 9: the peak is found between half and one and a half times of what the closed loop told; then twice of the peak. Every
-# tenth packet is sound.
+# 9: the peak is found, then twice of it is sent. Every tenth packet is sound.
 figure_overload() {
-	local rep n=10 x engine ns load peak
+	local rep n=10 x engine ns
 	say "overload"
 	for ((rep = 0; rep < SIDE_REPS; rep++)); do
 		for x in t:T u:U; do
@@ -118,19 +135,11 @@ figure_overload() {
 			ns=$(ns_of "$engine" $n)
 			[ "$ns" -gt 0 ] || continue
 			other_core "$x"
-			for load in 0.5 0.65 0.8 1 1.5; do
-				overload_run "$x" "$engine" $n $rep $load "$(jq -n "1e9 / $ns / $n * $load | round")"
-			done
-			peak=$(jq -s --arg engine "$engine" --argjson rep $rep \
-				'map(select(.figure == "overload" and .engine == $engine and .rep == $rep) | .copies / .seconds) | max | round' "$bench_dir/raw.jsonl")
-			overload_run "$x" "$engine" $n $rep 2 $((peak * 2 / n))
+			peak "$x" "figure=overload,engine=$engine,n=$n,rep=$rep" $((1000000000 / ns / n)) --copies $n --burst 4 --audio-every 10 &&
+				rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=2" $((bench_peak * 2 / n)) --copies $n --burst 4 --audio-every 10
 			one_core "$x"
 		done
 	done
-}
-overload_run() { # LAB ENGINE N REP LOAD RATE
-	run "$1" "figure=overload,engine=$2,n=$3,rep=$4,load=$5" --core "$BENCH_OTHER_CORE" --copies "$3" --burst 4 --audio-every 10 \
-		--rate "$6" --seconds "$SECONDS_EACH" --senders "$bench_dir/$1/senders"
 }
 
 # 13: one good packet among eleven.
@@ -142,8 +151,7 @@ figure_flood() {
 			engine=${x#*:} x=${x%:*}
 			for kind in tag address; do
 				other_core "$x"
-				run "$x" "figure=flood,engine=$engine,n=10,rep=$rep,kind=$kind" --core "$BENCH_OTHER_CORE" --copies 10 --burst 11 --good-every 11 \
-					--forgery $kind --rate 110000 --seconds "$SECONDS_EACH" --senders "$bench_dir/$x/senders"
+				rate_run "$x" "figure=flood,engine=$engine,n=10,rep=$rep,kind=$kind" 110000 --copies 10 --burst 11 --good-every 11 --forgery $kind
 				one_core "$x"
 			done
 		done
@@ -215,10 +223,9 @@ figure_memory() {
 	say "memory of $n participants"
 	tcs_start t tcx 10 $((n / 11)) --staged || return 1
 	n=$((n / 11 * 11))
-	bench_until 5 test -S "$bench_dir/t/ctl"
-	sleep 0.3
+	bench_until 10 grep -q "is up" "$bench_dir/t/tcs.err"
 	before=$(resident_kib "${lab_tcs[t]}")
-	bench_until 30 crowd_says t connected
+	bench_until 60 crowd_says t connected
 	connected=$(resident_kib "${lab_tcs[t]}")
 	crowd_do t go
 	tcs_joined t 40 || return 1

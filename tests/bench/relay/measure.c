@@ -30,7 +30,8 @@ static const char usage_text[] =
 	"  --rate PACKETS     packets a second; without: a closed loop, a burst when all copies of the last arrived\n"
 	"  --seconds S --bytes FRAME --stream S --audio-every K --core C\n"
 	"  --train            each burst is one UDP_SEGMENT train from a socket\n"
-	"  --sink tcx|xdp|none   what takes the copies; none: the receivers' sockets do\n"
+	"  --sink tcx|xdp|egress|none   what takes the copies: a program where receivers are; one where the relay sends, in the\n"
+	"                     relay's time; none: the receivers' sockets\n"
 	"  --latency          percentiles of the time from sending to arrival\n"
 	"  --forward N        not to the relay, but to N receivers in turn: for a router between\n"
 	"  --plain rtp|channel --port P   as other relays take it, at that port\n"
@@ -39,7 +40,7 @@ static const char usage_text[] =
 	"Prints JSON.\n";
 
 static const char *const plains[WIRE_PLAINS] = { "none", "rtp", "channel" };
-static const char *const sinks[] = { "tcx", "xdp", "none" };
+static const char *const sinks[] = { "tcx", "xdp", "egress", "none" };
 static const char *const forgeries[WIRE_FORGERIES] = { "none", "tag", "counter", "address", "stream", "room" };
 
 // ---------------------------------------------------------------- what is sent
@@ -178,11 +179,15 @@ static int no_log(enum libbpf_print_level level, const char *format, va_list arg
 // Goes with the link. NULL: none is wanted.
 static struct bpf_link *open_sink(struct traffic_bpf *traffic, enum measure_sink kind)
 {
-	int device = (int)lab_device("hc0");
+	struct bpf_link *link = NULL;
 	if (kind == MEASURE_SINK_NONE)
 		return NULL;
-	struct bpf_link *link = kind == MEASURE_SINK_XDP ? bpf_program__attach_xdp(traffic->progs.sink_xdp, device) :
-							   bpf_program__attach_tcx(traffic->progs.sink, device, NULL);
+	lab_enter(kind == MEASURE_SINK_EGRESS ? LAB_RELAY : LAB_RECEIVERS);
+	int device = (int)lab_device(kind == MEASURE_SINK_EGRESS ? "hr1" : "hc0");
+	if (kind == MEASURE_SINK_XDP)
+		link = bpf_program__attach_xdp(traffic->progs.sink_xdp, device);
+	else
+		link = bpf_program__attach_tcx(kind == MEASURE_SINK_EGRESS ? traffic->progs.sink_egress : traffic->progs.sink, device, NULL);
 	if (!link)
 		lab_die("sink");
 	return link;
@@ -209,7 +214,6 @@ static int measure(const struct measure_options *options)
 	struct traffic_bpf *traffic = traffic_bpf__open_and_load();
 	if (!traffic)
 		lab_die("BPF programs");
-	lab_enter(LAB_RECEIVERS);
 	struct bpf_link *link = open_sink(traffic, options->sink);
 	lab_enter(LAB_GENERATOR);
 	set_config(&traffic->bss->config, options, payload);
@@ -258,7 +262,7 @@ static void parse_option(int option, const char *name, struct measure_options *o
 	case 'f': out->forward = (uint32_t)lab_number(name, optarg, WIRE_RECEIVERS_MAX); break;
 	case 'F': out->forgery = parse_word(name, optarg, forgeries, WIRE_FORGERIES); break;
 	case 'P': out->plain = parse_word(name, optarg, plains, WIRE_PLAINS); break;
-	case 'k': out->sink = (enum measure_sink)parse_word(name, optarg, sinks, 3); break;
+	case 'k': out->sink = (enum measure_sink)parse_word(name, optarg, sinks, 4); break;
 	case 'q': out->port = (uint16_t)lab_number(name, optarg, 65535); break;
 	case 'g': out->good_every = (uint32_t)lab_number(name, optarg, 1000000); break;
 	case 'o': out->other_index = (uint32_t)lab_number(name, optarg, 0xffffff); break;

@@ -10,7 +10,7 @@
 
 enum { MEASURE_CHARGED_MAX = 8 };
 
-enum measure_sink { MEASURE_SINK_TCX, MEASURE_SINK_XDP, MEASURE_SINK_NONE };
+enum measure_sink { MEASURE_SINK_TCX, MEASURE_SINK_XDP, MEASURE_SINK_EGRESS, MEASURE_SINK_NONE };
 
 struct measure_options {
 	const char *senders; // file; NULL: senders_anybody

@@ -115,6 +115,7 @@ verify() {
 	bench_until 5 grep -q ready "$bench_dir/$lab/verify.out"
 	in_lab "$lab" bench_relay measure --core "$BENCH_CORE" "${senders[@]}" --copies "$receivers" --bytes "$bytes" --seconds 0.3 \
 		"$@" >"$bench_dir/$lab/verify.sent" || status=1
+	[ -s "$bench_dir/$lab/verify.sent" ] || echo "verification of $engine: nothing was sent" >&2
 	wait $pid || status=1
 	jq -cs --arg engine "$engine" --argjson n "$receivers" --argjson bytes "$bytes" --argjson status $status \
 		'.[0] + { figure: "verify", engine: $engine, n: $n, bytes: $bytes, sent: .[1].good, failed: ($status != 0 or .[0].packets != .[1].good) }' \
