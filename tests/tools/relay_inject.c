@@ -25,7 +25,8 @@
 
 #ifdef __x86_64__
 
-enum { SCRATCH_BYTES = 1024, BELOW_STACK = 4096, ARGUMENTS = 6, SYSCALL_BYTES = 2, THREADS_MAX = 64, ATTRIBUTE = 0, KEY = 256, VALUE = 512 };
+enum { SCRATCH_BYTES = 1024, BELOW_STACK = 4096, ARGUMENTS = 6, SYSCALL_BYTES = 2, THREADS_MAX = 64, ATTRIBUTE = 0, KEY = 256, VALUE = 512,
+       TRIES = 100, PAUSE_US = 10000 };
 
 // Arguments that are addresses in the scratch memory are offsets with this bit.
 #define AT(offset) (1ull << 62 | (offset))
@@ -100,18 +101,32 @@ struct thread {
 // Where one makes system calls: seen in a thread that waits in one, good for all.
 static uint64_t call_at;
 
+static bool waits_in_call(const struct thread *t)
+{
+	uint16_t code = 0;
+	return pread(t->memory, &code, sizeof(code), (off_t)(t->before.rip - SYSCALL_BYTES)) == sizeof(code) && code == 0x050f;
+}
+
 static void stop_thread(struct thread *t)
 {
 	int status;
-	if (ptrace(PTRACE_SEIZE, t->id, 0, 0) != 0 || ptrace(PTRACE_INTERRUPT, t->id, 0, 0) != 0 ||
-	    waitpid(t->id, &status, __WALL) != t->id || ptrace(PTRACE_GETREGS, t->id, 0, &t->before) != 0)
+	if (ptrace(PTRACE_SEIZE, t->id, 0, 0) != 0)
 		bail("the thread cannot be stopped");
-	uint16_t code = 0;
-	t->scratch = (t->before.rsp - BELOW_STACK) & ~15ull;
-	if (pread(t->memory, &code, sizeof(code), (off_t)(t->before.rip - SYSCALL_BYTES)) == sizeof(code) && code == 0x050f)
-		call_at = t->before.rip - SYSCALL_BYTES;
+	for (int i = 0; i < TRIES; i++) {
+		if (ptrace(PTRACE_INTERRUPT, t->id, 0, 0) != 0 || waitpid(t->id, &status, __WALL) != t->id ||
+		    ptrace(PTRACE_GETREGS, t->id, 0, &t->before) != 0)
+			bail("the thread cannot be stopped");
+		if (waits_in_call(t))
+			call_at = t->before.rip - SYSCALL_BYTES;
+		if (call_at != 0)
+			break;
+		if (ptrace(PTRACE_CONT, t->id, 0, 0) != 0)
+			bail("the thread cannot go on");
+		usleep(PAUSE_US);
+	}
 	if (call_at == 0)
-		bail("the first thread does not wait in a system call");
+		bail("the first thread never waits in a system call");
+	t->scratch = (t->before.rsp - BELOW_STACK) & ~15ull;
 }
 
 static void put(const struct thread *t, size_t offset, const void *bytes, size_t size)
