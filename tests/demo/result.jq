@@ -16,7 +16,8 @@ def woken: if .kernel == null then null else
 ($transit[0] | if .forwarded > 0 then .last_copy_us.p99 / 1000 else null end) as $relay_p99_ms
 | ($meetings[0].meetings // [] | map(select(.meeting == $meeting)) | first) as $room
 | ($after[0].counts.media_received - $before[0].counts.media_received) as $media
-| (if ($after[0] | woken) == null or $media <= 0 then null
+# Over TLS all media comes through user space.
+| (if $transport == "tls" or ($after[0] | woken) == null or $media <= 0 then null
 	else (($after[0] | woken) - ($before[0] | woken)) / $media * 100 end) as $woken_percent
 | ([$clients[].first_frame_ms] | if any(. <= 0) then null else max end) as $first_frame_ms
 | ([$control[0].places[] | (.keys > 0 and .plaintext > 0) as $both | if .capture then {capture: $both} else {memory: $both} end]
@@ -40,7 +41,7 @@ def woken: if .kernel == null then null else
 		control: $control[0].places
 	},
 	transport: $transport,
-	engine: ($room.engine // "user space, \($after[0].loop)"),
+	engine: (if ($room.engine // "user") == "user" then "user space, \($after[0].loop)" else $room.engine end),
 	engines: ($after[0].engines // []),
 	meeting: {engine: ($room.engine // null), in_kernel: ($room.in_kernel // null), receivers: ($room.receivers // null)},
 	relay: ($relay[0] | {version, loop, latency_us, kernel_latency_us, drops, ups}),
