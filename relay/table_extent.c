@@ -49,14 +49,15 @@ enum err table_extent_init(struct table_extents *e, uint32_t records)
 	*e = (struct table_extents){ .records = records };
 	if (records < 2 || records > 1u << FANOUT_EXTENT_BITS)
 		return ERR_LIMIT;
-	e->run = calloc((size_t)records + 1, sizeof(*e->run)); // one more: the last run's neighbour
+	size_t last = records - 1;
+	e->run = calloc(last + 2, sizeof(*e->run)); // one more: the last run's neighbour
 	e->next = calloc(records, sizeof(*e->next));
 	e->prev = calloc(records, sizeof(*e->prev));
 	e->generation = calloc(records, sizeof(*e->generation));
 	if (!e->run || !e->next || !e->prev || !e->generation)
 		return ERR_NOMEM;
-	e->free_records = records - 1;
-	link_run(e, 1, records - 1);
+	e->free_records = (uint32_t)last;
+	link_run(e, 1, e->free_records);
 	return ERR_OK;
 }
 

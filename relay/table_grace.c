@@ -29,32 +29,33 @@ static void pause_thread(struct table_grace *grace)
 }
 
 // Without the kernel's word nothing is used again; the table then runs full, and says so to its callers.
-static void wait_for_programs(struct table_grace *grace)
+// False: the thread is to end.
+static bool wait_for_programs(struct table_grace *grace)
 {
 	uint32_t zero = 0, inner = (uint32_t)grace->inner;
 	for (bool is_told = false; bpf_map_update(grace->map, &zero, &inner); is_told = true) {
 		if (!is_told)
 			log_line(LOG_ERROR, "forwarding table: the kernel grants no grace period: %s", strerror(errno));
 		if (atomic_load(&grace->is_stopping))
-			return;
+			return false;
 		pause_thread(grace);
 	}
+	return true;
 }
 
 static void *run_thread(void *argument)
 {
 	struct table_grace *grace = argument;
-	for (;;) {
-		while (sem_wait(&grace->wanted) != 0) {
-		}
-		if (atomic_load(&grace->is_stopping))
-			return NULL;
+	while (!atomic_load(&grace->is_stopping)) {
+		if (sem_wait(&grace->wanted) != 0)
+			continue;
 		uint64_t round = atomic_load(&grace->round);
 		if (round == atomic_load(&grace->kernel_round))
 			continue;
-		wait_for_programs(grace);
-		atomic_store(&grace->kernel_round, round);
+		if (wait_for_programs(grace))
+			atomic_store(&grace->kernel_round, round);
 	}
+	return NULL;
 }
 
 // Signals are the control thread's. Without memory for the thread it is tried again; until then nothing is used again.
