@@ -88,6 +88,8 @@ struct fanout_sender {
 
 // ---------------------------------------------------------------- map "windows": same index as senders
 
+// The last senders are those of TLS paths: nothing of theirs is at home on UDP, so they have no window.
+
 // 1,024 slots; a counter is accepted if a compare-and-swap raises slot[counter mod 1024]. Zeros at first; counter 0 is
 // never accepted.
 struct fanout_window {

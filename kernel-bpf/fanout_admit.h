@@ -157,6 +157,17 @@ FANOUT_INLINE bool fanout_is_repeated(const struct fanout_packet *p, const struc
 	       slot->size == p->size;
 }
 
+// What is left once the counter was taken: rate, and whether everyone has it already.
+FANOUT_INLINE enum fanout_counter fanout_commit_taken(const struct fanout_packet *p, struct fanout_sender *sender,
+						      const struct fanout_slot *slot, uint64_t now_ns)
+{
+	if (!fanout_is_within_rate(sender, p->size, now_ns))
+		return FANOUT_rate_limit;
+	if (slot && fanout_is_repeated(p, slot))
+		return FANOUT_media_repeated;
+	return FANOUT_FORWARD;
+}
+
 // What is left after fanout_check and whatever else may send a packet up: counter, rate, and whether everyone has it
 // already. FANOUT_FORWARD or a drop. `slot`: where the history would keep the packet; NULL: no history.
 FANOUT_INLINE enum fanout_counter fanout_commit(const struct fanout_packet *p, struct fanout_sender *sender,
@@ -164,11 +175,7 @@ FANOUT_INLINE enum fanout_counter fanout_commit(const struct fanout_packet *p, s
 {
 	if (!fanout_take(window, fanout_count(p)))
 		return FANOUT_counter_replayed;
-	if (!fanout_is_within_rate(sender, p->size, now_ns))
-		return FANOUT_rate_limit;
-	if (slot && fanout_is_repeated(p, slot))
-		return FANOUT_media_repeated;
-	return FANOUT_FORWARD;
+	return fanout_commit_taken(p, sender, slot, now_ns);
 }
 
 // Index of the slot for a sequence number, in the class's map.

@@ -29,7 +29,7 @@ static const char usage[] =
 	"  --engine ENGINE      tcx: no XDP program; auto: XDP where hardware has it (default); xdp: wherever it can be\n"
 	"  --port N             UDP port of clients\n"
 	"  --relay-port N       UDP port of other relays, 0: none (default)\n"
-	"  --senders N, --blocks N, --receivers N, --history-small N, --history-large N   entries of the maps\n"
+	"  --senders N, --windows N, --blocks N, --receivers N, --history-small N, --history-large N   entries of the maps\n"
 	"  --verbose            what libbpf and the kernel's verifier say, to the standard error output\n"
 	"  --help\n";
 
@@ -39,7 +39,7 @@ struct arguments {
 	const char *devices;
 	enum wish wish;
 	bool is_check, is_verbose;
-	uint32_t port, relay_port, senders, blocks, receivers, history_small, history_large;
+	uint32_t port, relay_port, senders, windows, blocks, receivers, history_small, history_large;
 };
 
 struct attached {
@@ -91,7 +91,7 @@ static void explain(int error, char problem[static PROBLEM_MAX])
 // ---------------------------------------------------------------- command line
 
 enum { OPTION_CHECK = 256, OPTION_DEVICES, OPTION_ENGINE, OPTION_VERBOSE, OPTION_PORT, OPTION_RELAY_PORT, OPTION_SENDERS,
-       OPTION_BLOCKS, OPTION_RECEIVERS, OPTION_HISTORY_SMALL, OPTION_HISTORY_LARGE };
+       OPTION_WINDOWS,       OPTION_BLOCKS, OPTION_RECEIVERS, OPTION_HISTORY_SMALL, OPTION_HISTORY_LARGE };
 
 static const struct option option_rows[] = {
 	{ "check", no_argument, NULL, OPTION_CHECK },
@@ -101,6 +101,7 @@ static const struct option option_rows[] = {
 	{ "port", required_argument, NULL, OPTION_PORT },
 	{ "relay-port", required_argument, NULL, OPTION_RELAY_PORT },
 	{ "senders", required_argument, NULL, OPTION_SENDERS },
+	{ "windows", required_argument, NULL, OPTION_WINDOWS },
 	{ "blocks", required_argument, NULL, OPTION_BLOCKS },
 	{ "receivers", required_argument, NULL, OPTION_RECEIVERS },
 	{ "history-small", required_argument, NULL, OPTION_HISTORY_SMALL },
@@ -146,6 +147,8 @@ static bool read_value(int option, const char *text, struct arguments *out)
 		return read_number(text, 0, UINT16_MAX, &out->relay_port);
 	case OPTION_SENDERS:
 		return read_number(text, 1, 1u << 20, &out->senders);
+	case OPTION_WINDOWS:
+		return read_number(text, 1, 1u << 20, &out->windows);
 	case OPTION_BLOCKS:
 		return read_number(text, 1, INT_MAX, &out->blocks);
 	case OPTION_RECEIVERS:
@@ -163,7 +166,7 @@ static bool read_value(int option, const char *text, struct arguments *out)
 static int parse_arguments(int argc, char **argv, struct arguments *out)
 {
 	int option;
-	*out = (struct arguments){ .devices = "auto", .senders = 1, .blocks = 1, .receivers = 1, .history_small = 1, .history_large = 1 };
+	*out = (struct arguments){ .devices = "auto", .senders = 1, .windows = 1, .blocks = 1, .receivers = 1, .history_small = 1, .history_large = 1 };
 	while ((option = getopt_long(argc, argv, "h", option_rows, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
@@ -268,7 +271,7 @@ static int load(struct loader *loader, bool with_xdp)
 	bpf_program__set_autoload(p->progs.fanout_xdp, with_xdp);
 	bpf_program__set_autoload(p->progs.fanout_egress, with_xdp);
 	int error = bpf_map__set_max_entries(p->maps.senders, a->senders);
-	error = error ? error : bpf_map__set_max_entries(p->maps.windows, a->senders);
+	error = error ? error : bpf_map__set_max_entries(p->maps.windows, a->windows);
 	error = error ? error : bpf_map__set_max_entries(p->maps.blocks, a->blocks);
 	error = error ? error : bpf_map__set_max_entries(p->maps.receivers, a->receivers);
 	error = error ? error : bpf_map__set_max_entries(p->maps.history_small, a->history_small);

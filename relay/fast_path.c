@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOADER_SOCKET = 3, DESCRIPTOR_ABOVE = 16, LINKS_MAX = 2, NUMBER_BYTES = 12, NUMBERS = 7 };
+enum { LOADER_SOCKET = 3, DESCRIPTOR_ABOVE = 16, LINKS_MAX = 2, NUMBER_BYTES = 12, NUMBERS = 8 };
 
 struct item {
 	struct loader_message message;
@@ -66,6 +66,7 @@ static int spawn(const struct fast_path_options *options, int socket, pid_t *chi
 		uint32_t value;
 	} row[NUMBERS] = {
 		{ "--port", options->port }, { "--relay-port", options->relay_port }, { "--senders", options->sizes.senders },
+		{ "--windows", table_windows(&options->sizes) },
 		{ "--blocks", options->sizes.blocks }, { "--receivers", options->sizes.receivers },
 		{ "--history-small", options->sizes.history_small }, { "--history-large", options->sizes.history_large },
 	};
@@ -140,8 +141,9 @@ static uint32_t entries_of(const struct table_sizes *sizes, enum loader_map map)
 {
 	switch (map) {
 	case LOADER_MAP_SENDERS:
-	case LOADER_MAP_WINDOWS:
 		return sizes->senders;
+	case LOADER_MAP_WINDOWS:
+		return table_windows(sizes);
 	case LOADER_MAP_BLOCKS:
 		return sizes->blocks;
 	case LOADER_MAP_RECEIVERS:

@@ -28,7 +28,8 @@ struct flow {
 
 struct flow_table;
 
-struct flow_table *flow_table_new(size_t capacity);
+// As many as the table has senders for clients.
+struct flow_table *flow_table_new(const struct table_sizes *sizes);
 void flow_table_free(struct flow_table *table); // all flows must be closed
 
 struct flow_options {
@@ -46,7 +47,9 @@ enum err flow_open(struct flow_table *table, const struct flow_options *options,
 void flow_close(struct flow_table *table, struct flow *flow);
 // UDP: proven to be here, from now on the only address that its packets may come from.
 void flow_move(struct flow *flow, const struct loop_address *to);
-struct fanout_window *flow_window(const struct flow *flow);
+// A counter of the flow: may it still be taken (UDP)? Take it.
+bool flow_is_fresh(const struct flow *flow, uint32_t counter);
+bool flow_take(const struct flow *flow, uint32_t counter);
 // By the handle of a packet of either type; NULL if it is nobody's.
 struct flow *flow_find(const struct flow_table *table, uint32_t handle);
 

@@ -157,7 +157,9 @@ static struct fanout_sender *sender_of(const struct media *media, const struct f
 			return NULL;
 		return entry < media->table->sizes.senders ? &media->table->sender[entry] : NULL;
 	}
-	return entry < media->table->sizes.clients ? &media->table->sender[entry] : NULL;
+	const struct table_sizes *sizes = &media->table->sizes;
+	bool is_client = entry < sizes->clients || (entry >= table_windows(sizes) && entry < sizes->senders);
+	return is_client ? &media->table->sender[entry] : NULL;
 }
 
 // To the control thread. Other relays have nothing there but media for streams that are known.
@@ -196,8 +198,9 @@ static bool take(struct media *media, const struct fanout_packet *p, struct fano
 	struct fanout_stream *stream = &sender->stream[fanout_stream_id(p)];
 	uint64_t history = __atomic_load_n(&stream->history, __ATOMIC_ACQUIRE);
 	struct fanout_slot *slot = slot_of(media, p, history);
-	struct fanout_window *window = &media->table->window[sender - media->table->sender];
-	enum fanout_counter verdict = fanout_commit(p, sender, window, slot, media->now_ns);
+	if (!table_take(media->table, (uint32_t)(sender - media->table->sender), fanout_count(p)))
+		return drop(media, FANOUT_counter_replayed);
+	enum fanout_counter verdict = fanout_commit_taken(p, sender, slot, media->now_ns);
 	if (verdict != FANOUT_FORWARD)
 		return drop(media, verdict);
 	keep(media, p, slot, history, bytes);

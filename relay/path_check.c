@@ -102,7 +102,7 @@ static void respond(struct relay *relay, struct flow *flow, const struct loop_ad
 		return;
 	}
 	// Now the packet is proven to come from the client: an old answer, sent again, must not move it back.
-	if (!fanout_take(flow_window(flow), counter)) {
+	if (!flow_take(flow, counter)) {
 		upward_drop(relay, FANOUT_counter_replayed);
 		return;
 	}
@@ -124,7 +124,7 @@ void path_check_foreign(struct relay *relay, struct flow *flow, const struct loo
 	}
 	if (packet_parse(bytes, size, &header))
 		return;
-	if (!fanout_is_fresh(flow_window(flow), header.counter)) {
+	if (!flow_is_fresh(flow, header.counter)) {
 		upward_drop(relay, FANOUT_counter_replayed);
 		return;
 	}

@@ -231,7 +231,7 @@ struct relay *relay_new(const struct relay_options *options)
 	relay->admission.journal = options->journal;
 	secret_random(relay->cookie_key, sizeof(relay->cookie_key));
 	enum err err = make_table(relay, options->fast_path);
-	relay->flows = flow_table_new(config->participants_max * HOP_PATHS);
+	relay->flows = err ? NULL : flow_table_new(&table_memory(relay->table)->sizes);
 	relay->rooms = rooms_new(&(struct room_limits){ .members_per_room = config->participants_per_meeting_max,
 							.rooms = config->meetings_max, .members = config->participants_max });
 	if (err || !relay->flows || !relay->rooms) {

@@ -6,34 +6,30 @@
 
 #include "relay/bpf_map.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MARKED_REST_MS = 1000 };
 
-// As the kernel counts them for per-CPU maps: "0-7".
+// As many as the kernel has values for in per-CPU maps; glibc takes the number from this file. 0: not known, and then the
+// counters cannot be read, for the kernel writes all of them.
 static size_t possible_cpus(void)
 {
-	FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
-	char line[256] = "";
-	const char *last = file && fgets(line, sizeof(line), file) ? strpbrk(line, "-,") : NULL;
-	if (file)
-		fclose(file);
-	for (const char *next = last; next; next = strpbrk(next + 1, "-,"))
-		last = next;
-	return last ? strtoul(last + 1, NULL, 10) + 1 : 1;
+	long count = access("/sys/devices/system/cpu/possible", R_OK) == 0 ? sysconf(_SC_NPROCESSORS_CONF) : 0;
+	return count > 0 ? (size_t)count : 0;
 }
 
 static enum err init(struct table *table)
 {
 	const struct table_sizes *sizes = &table->memory->sizes;
 	table->cpus = possible_cpus();
-	table->cpu_counters = calloc(table->cpus, sizeof(*table->cpu_counters));
+	table->cpu_counters = calloc(table->cpus ? table->cpus : 1, sizeof(*table->cpu_counters));
 	table->entry = calloc(sizes->senders, sizeof(*table->entry));
+	table->memory->tls_counter = calloc((size_t)sizes->tls + 1, sizeof(*table->memory->tls_counter));
 	table->sender_link = calloc((size_t)sizes->senders + 1, sizeof(*table->sender_link));
-	if (!table->cpu_counters || !table->entry || !table->sender_link)
+	if (!table->cpu_counters || !table->memory->tls_counter || !table->entry || !table->sender_link)
 		return ERR_NOMEM;
 	enum err err = table_block_init(table);
 	if (!err)
@@ -53,6 +49,8 @@ static void fini(struct table *table)
 	free(table->sender_link);
 	free(table->entry);
 	free(table->cpu_counters);
+	free(table->memory->tls_counter);
+	table->memory->tls_counter = NULL;
 	free(table);
 }
 
@@ -163,7 +161,11 @@ static void free_marked(struct table *table)
 static void clear_sender(struct table *table, uint32_t index)
 {
 	explicit_bzero(&table->memory->sender[index], sizeof(table->memory->sender[index]));
-	memset(&table->memory->window[index], 0, sizeof(table->memory->window[index]));
+	uint32_t windows = table_windows(&table->memory->sizes);
+	if (index < windows)
+		memset(&table->memory->window[index], 0, sizeof(table->memory->window[index]));
+	else
+		table->memory->tls_counter[index - windows] = 0;
 	table->entry[index].is_resting = false;
 }
 
@@ -204,7 +206,7 @@ void table_counters(const struct table *table, struct fanout_counters *out)
 	memset(out, 0, sizeof(*out));
 	uint32_t zero = 0;
 	int map = table->memory->map[LOADER_MAP_COUNTERS];
-	if (!table->memory->has_programs || bpf_map_lookup(map, &zero, table->cpu_counters))
+	if (!table->memory->has_programs || table->cpus == 0 || bpf_map_lookup(map, &zero, table->cpu_counters))
 		return;
 	for (size_t cpu = 0; cpu < table->cpus; cpu++) {
 		for (size_t i = 0; i < FANOUT_COUNTERS; i++)

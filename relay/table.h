@@ -17,8 +17,9 @@
 #include <stdint.h>
 
 struct table_sizes {
-	uint32_t senders;   // entries; index = that of the handle; those of other relays come behind `clients`
-	uint32_t clients;   // of them for clients
+	uint32_t senders;   // entries; index = that of the handle
+	uint32_t clients;   // the first: UDP paths of clients; those of other relays come behind
+	uint32_t tls;       // the last: TLS paths of clients, which have no replay window
 	uint32_t blocks;    // entry 0 is unused
 	uint32_t receivers; // records, extent headers included
 	uint32_t history_small, history_large; // slots
@@ -33,6 +34,7 @@ struct table_memory {
 	fanout_block *block;
 	struct fanout_receiver *receiver; // extent headers among them
 	uint8_t *history_small, *history_large;
+	uint32_t *tls_counter;     // of TLS paths, the last that was taken; table_new's
 	bool has_programs;         // false: plain memory, nobody in the kernel reads it
 	int map[LOADER_MAPS];      // descriptors; -1 without programs
 };
@@ -81,6 +83,10 @@ bool table_sender_may_open(struct table *table, uint32_t handle);
 enum err table_sender_open(struct table *table, const struct table_sender *sender);
 void table_sender_move(struct table *table, uint32_t handle, const uint8_t peer[static 16], uint16_t port_be);
 void table_sender_close(struct table *table, uint32_t handle); // gives back its histories
+// Take a packet's counter: in the window, or on a TLS path, where all comes in order, if it is the highest so far. `index`
+// is the sender's. Any thread for UDP, the control thread for TLS.
+bool table_take(struct table_memory *memory, uint32_t index, uint32_t count);
+static inline uint32_t table_windows(const struct table_sizes *sizes) { return sizes->senders - sizes->tls; }
 
 // ---------------------------------------------------------------- blocks
 
@@ -100,7 +106,7 @@ size_t table_waiting(const struct table *table);
 
 // ---------------------------------------------------------------- streams and history
 
-// Lead a stream to a block (0: none, user space decides) and find its sender's position there.
+// Lead a stream to a block (0: none, user space decides; gives back its history) and find its sender's position there.
 void table_stream_set(struct table *table, uint32_t handle, uint8_t stream, uint32_t block, uint32_t flags);
 // After table_block_write: the sender's own position in it, by member. At once if it has not changed.
 void table_stream_position(struct table *table, uint32_t handle, uint8_t stream);

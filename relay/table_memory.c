@@ -26,17 +26,18 @@ static uint32_t at_most(uint64_t count, uint32_t most) { return count < most ? (
 
 void table_sizes_for(uint64_t participants, uint64_t history_bytes, struct table_sizes *out)
 {
-	enum { INDEXES = 1 << PACKET_INDEX_BITS };
-	if (participants > INDEXES)
-		participants = INDEXES;
+	enum { INDEXES = 1 << PACKET_INDEX_BITS, MOST = (INDEXES - RELAY_SENDERS) / HOP_PATHS };
+	if (participants > MOST)
+		participants = MOST;
 	*out = (struct table_sizes){
-		.clients = at_most(participants * HOP_PATHS, INDEXES),
+		.clients = (uint32_t)participants,
+		.tls = (uint32_t)participants,
 		.blocks = at_most(participants * BLOCKS_EACH + BLOCKS_MIN, INDEXES),
 		.receivers = at_most(participants * RECEIVERS_EACH + RECEIVERS_MIN, 1u << FANOUT_EXTENT_BITS),
 		.history_small = slots_for(history_bytes / SMALL_SHARE, FANOUT_SMALL_SLOT),
 		.history_large = slots_for(history_bytes - history_bytes / SMALL_SHARE, FANOUT_LARGE_SLOT),
 	};
-	out->senders = out->clients + RELAY_SENDERS;
+	out->senders = out->clients + RELAY_SENDERS + out->tls;
 }
 
 size_t table_memory_bytes(const struct table_sizes *sizes, enum loader_map map)
@@ -47,7 +48,7 @@ size_t table_memory_bytes(const struct table_sizes *sizes, enum loader_map map)
 	else if (map == LOADER_MAP_SENDERS)
 		bytes = sizes->senders * sizeof(struct fanout_sender);
 	else if (map == LOADER_MAP_WINDOWS)
-		bytes = sizes->senders * sizeof(struct fanout_window);
+		bytes = table_windows(sizes) * sizeof(struct fanout_window);
 	else if (map == LOADER_MAP_BLOCKS)
 		bytes = sizes->blocks * sizeof(fanout_block);
 	else if (map == LOADER_MAP_RECEIVERS)
@@ -108,12 +109,12 @@ enum err table_memory_private(const struct table_sizes *sizes, struct table_memo
 void table_memory_free(struct table_memory *memory)
 {
 	for (enum loader_map map = 0; map < LOADER_MAPS; map++) {
+		if (memory->map[map] >= 0)
+			close(memory->map[map]);
 		void **at = place(memory, map);
 		size_t bytes = table_memory_bytes(&memory->sizes, map);
 		if (at && *at)
 			munmap(*at, bytes ? bytes : 1);
-		if (memory->map[map] >= 0)
-			close(memory->map[map]);
 	}
 	memset(memory, 0, sizeof(*memory));
 	for (enum loader_map map = 0; map < LOADER_MAPS; map++)

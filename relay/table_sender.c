@@ -1,5 +1,6 @@
 // Senders' entries, and where their streams lead. SPDX-License-Identifier: Apache-2.0
 #include "base/secret.h"
+#include "kernel-bpf/fanout_admit.h"
 #include "relay/table_private.h"
 
 #include <stdlib.h>
@@ -68,6 +69,18 @@ void table_sender_close(struct table *table, uint32_t handle)
 	table_history_end(table, sender, table_index(handle));
 	table_retire_sender(table, table_index(handle));
 	table_reclaim(table);
+}
+
+bool table_take(struct table_memory *memory, uint32_t index, uint32_t count)
+{
+	uint32_t windows = table_windows(&memory->sizes);
+	if (index < windows)
+		return fanout_take(&memory->window[index], count);
+	uint32_t *last = &memory->tls_counter[index - windows];
+	if (count <= *last)
+		return false;
+	*last = count;
+	return true;
 }
 
 // ---------------------------------------------------------------- streams

@@ -12,7 +12,7 @@ void upward_drop(struct relay *relay, enum fanout_counter reason) { relay->media
 
 static void on_hop(struct relay *relay, struct flow *flow, struct media_up *up, uint32_t counter)
 {
-	if (fanout_take(flow_window(flow), counter))
+	if (flow_take(flow, counter))
 		feedback_receive(relay, flow, up->bytes, up->size);
 	else
 		upward_drop(relay, FANOUT_counter_replayed);

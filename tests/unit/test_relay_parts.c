@@ -54,7 +54,7 @@ static void handles_rest_before_they_are_used_again(void **state)
 	struct flow_options options = { .table = senders, .member = member, .room = 1, .path = HOP_PATH_UDP, .index = 1, .keys = &keys,
 					.may_send = true };
 	secret_random(&keys, sizeof(keys));
-	struct flow_table *table = flow_table_new(4);
+	struct flow_table *table = flow_table_new(&sizes);
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(flow_open(table, &options, &flow[i]), ERR_OK);
 	assert_int_equal(flow_open(table, &options, &extra), ERR_FULL);
@@ -76,6 +76,48 @@ static void handles_rest_before_they_are_used_again(void **state)
 	flow_close(table, extra);
 	flow_close(table, flow[1]);
 	flow_close(table, flow[3]);
+	flow_table_free(table);
+	table_free(senders);
+	table_memory_free(&memory);
+	free(member);
+}
+
+// What comes over TLS comes in order: no window, the counter just rises. Its handles are apart.
+static void tls_flows_have_no_window(void **state)
+{
+	(void)state;
+	struct hop_keys keys;
+	struct member *member = calloc(1, sizeof(*member));
+	struct flow *udp, *tls, *again;
+	struct table_memory memory;
+	struct table *senders;
+	struct table_sizes sizes;
+	secret_random(&keys, sizeof(keys));
+	table_sizes_for(2, 1 << 20, &sizes);
+	assert_int_equal(table_memory_private(&sizes, &memory), ERR_OK);
+	assert_int_equal(table_new(&memory, &senders), ERR_OK);
+	struct flow_table *table = flow_table_new(&sizes);
+	struct flow_options options = { .table = senders, .member = member, .room = 1, .path = HOP_PATH_UDP, .index = 1, .keys = &keys };
+	assert_int_equal(flow_open(table, &options, &udp), ERR_OK);
+	options.path = HOP_PATH_TLS;
+	assert_int_equal(flow_open(table, &options, &tls), ERR_OK);
+	assert_true(packet_handle_index(udp->handle) < sizes.clients);
+	assert_true(packet_handle_index(tls->handle) >= table_windows(&sizes));
+	assert_ptr_equal(flow_find(table, udp->handle), udp);
+	assert_ptr_equal(flow_find(table, tls->handle), tls);
+	assert_null(flow_find(table, packet_handle(PACKET_MEDIA, 1, sizes.clients))); // another relay's
+	assert_true(flow_take(udp, 5) && flow_take(udp, 4)); // late
+	assert_false(flow_take(udp, 5));
+	assert_true(flow_take(tls, 5));
+	assert_false(flow_take(tls, 4) || flow_take(tls, 5) || flow_take(tls, 0));
+	assert_true(flow_take(tls, UINT32_MAX));
+	flow_close(table, tls);
+	assert_int_equal(flow_open(table, &options, &again), ERR_OK);
+	flow_close(table, again);
+	assert_int_equal(flow_open(table, &options, &tls), ERR_OK); // the first one's place, from the beginning
+	assert_true(flow_take(tls, 1));
+	flow_close(table, tls);
+	flow_close(table, udp);
 	flow_table_free(table);
 	table_free(senders);
 	table_memory_free(&memory);
@@ -149,6 +191,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replay_window),
 		cmocka_unit_test(handles_rest_before_they_are_used_again),
+		cmocka_unit_test(tls_flows_have_no_window),
 		cmocka_unit_test(percentiles),
 		cmocka_unit_test(addresses_as_text),
 		cmocka_unit_test(rooms_have_limits_and_find_their_members),
