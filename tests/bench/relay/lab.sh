@@ -1,5 +1,5 @@
 # The benchmark's three hosts, for bench-relay and bench-peers. Sourced. SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 #   bench-gen  hg0 10.1.0.1 ──── hr0 10.1.0.2  bench-relay  hr1 10.2.0.1 ──── hc0 10.2.0.2  bench-rcv
 #   senders                                                                  receivers, 10.9.0.0/16

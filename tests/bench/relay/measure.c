@@ -176,18 +176,36 @@ static int no_log(enum libbpf_print_level level, const char *format, va_list arg
 	return 0;
 }
 
-// Goes with the link. NULL: none is wanted.
+// A filter of the older kind, which is not a link: it is replaced by the next one, and goes with the device.
+static void set_egress_sink(struct traffic_bpf *traffic, bool is_on)
+{
+	lab_enter(LAB_RELAY);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)lab_device("hr1"), .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = 1, .priority = 1);
+	(void)bpf_tc_hook_create(&hook); // it may be there
+	if (!is_on) {
+		(void)bpf_tc_detach(&hook, &filter);
+		return;
+	}
+	filter.prog_fd = bpf_program__fd(traffic->progs.sink_egress);
+	filter.flags = BPF_TC_F_REPLACE;
+	if (bpf_tc_attach(&hook, &filter) != 0)
+		lab_die("sink");
+}
+
+// NULL: none is wanted, or none that is a link.
 static struct bpf_link *open_sink(struct traffic_bpf *traffic, enum measure_sink kind)
 {
-	struct bpf_link *link = NULL;
-	if (kind == MEASURE_SINK_NONE)
+	struct bpf_link *link;
+	if (kind == MEASURE_SINK_EGRESS)
+		set_egress_sink(traffic, true);
+	if (kind == MEASURE_SINK_EGRESS || kind == MEASURE_SINK_NONE)
 		return NULL;
-	lab_enter(kind == MEASURE_SINK_EGRESS ? LAB_RELAY : LAB_RECEIVERS);
-	int device = (int)lab_device(kind == MEASURE_SINK_EGRESS ? "hr1" : "hc0");
+	lab_enter(LAB_RECEIVERS);
 	if (kind == MEASURE_SINK_XDP)
-		link = bpf_program__attach_xdp(traffic->progs.sink_xdp, device);
+		link = bpf_program__attach_xdp(traffic->progs.sink_xdp, (int)lab_device("hc0"));
 	else
-		link = bpf_program__attach_tcx(kind == MEASURE_SINK_EGRESS ? traffic->progs.sink_egress : traffic->progs.sink, device, NULL);
+		link = bpf_program__attach_tcx(traffic->progs.sink, (int)lab_device("hc0"), NULL);
 	if (!link)
 		lab_die("sink");
 	return link;
@@ -228,6 +246,8 @@ static int measure(const struct measure_options *options)
 	print_result(traffic, options, cpu);
 	bool is_good = !options->senders || senders_write(options->senders, traffic->bss->senders, count);
 	bpf_link__destroy(link);
+	if (options->sink == MEASURE_SINK_EGRESS)
+		set_egress_sink(traffic, false);
 	traffic_bpf__destroy(traffic);
 	return is_good ? 0 : 1;
 }

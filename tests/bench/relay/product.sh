@@ -1,10 +1,10 @@
 # Relays under test: the product with its crowd, the baseline, the bare loops. Sourced after lab.sh.
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2153
 #
 # A lab of its own for each: what one attaches to its devices does not slow down another. Everything is addressed by the
 # lab's name.
-declare -A lab_reception lab_sink lab_tcs lab_relay lab_crowd lab_crowd_in
+declare -A lab_reception lab_sink lab_tcs lab_relay lab_crowd
 
 # labs NAME...: make them
 labs() {

@@ -41,16 +41,20 @@ def cost_ratio(name; target; mine; base; labels):
 | ($raw | rows("copies") | clean) as $copies
 | [
 	# 1-4
-	($settings.counts[] as $n | 1142, (if $n == 10 then 150 else empty end) | . as $bytes
+	($settings.counts[] as $n | 1142, (if ($copies | cell("A"; $n; 150) | length) > 0 then 150 else empty end) | . as $bytes
 	 | { engine: "A", target: null, bytes: $bytes, n: $n }, { engine: "X", target: (if ($n == 10 or $n == 50) and $bytes == 1142 then 8 else null end), bytes: $bytes, n: $n },
 	   { engine: "T", target: (if ($n == 10 or $n == 50) and $bytes == 1142 then 4 else null end), bytes: $bytes, n: $n },
 	   (select($bytes == 1142) | { engine: "T-train", target: (if $n == 10 then 15 else null end), bytes: $bytes, n: $n },
-	   { engine: "T-train-software", target: (if $n == 10 then 4.5 else null end), bytes: $bytes, n: $n }),
+	   { engine: "T-train-software", target: (if $n == 10 then 4.5 else null end), bytes: $bytes, n: $n } | select(.engine != "T-train-software" or $n * 2 <= 256)),
 	   { engine: "U", target: (if $bytes != 1142 then null elif $n == 10 then 3.5 elif $n == 50 then 4.5 else null end), bytes: $bytes, n: $n }
 	 | . as $row | $raw | copies_per_core($row.engine; $row.n; $row.bytes; $row.target)),
+	# 5
+	((("X", "T") as $engine | ({ peer: "rtpengine", target: 12 }, { peer: "janus", target: 50 }) as $row
+	  | (10, 50) as $n | ($peers | map(select(.name == "copies_per_core" and .engine == $row.peer and .n == $n and .value)) | .[0]) as $peer | select($peer)
+	  | ($copies | cell($engine; $n; 1142) | map(1e9 / .ns_per_copy)) as $mine | select($mine | length > 0)
+	  | { name: "copies_per_core", value: ($mine | median | sig(4)), unit: "copies/s", target: $row.target, met: ($mine | median / $peer.value | met($row.target)), ratio_to: $row.peer,
+	      ratio: ($mine | median / $peer.value | sig(4)), runs: ($mine | length), iqr: ($mine | iqr | sig(3)), engine: $engine, n: $n, bytes: 1142, note: "the peer's figure is of another run, bench-peers" })),
 	# 6
-	($settings.counts[] | select(. == 10 or . == 50) as $n
-	 | cost_ratio("price_over_bare_loop"; 1.3; ($copies | cell("X", "T"; $n; 1142)); ($copies | cell("X-bare", "T-bare"; $n; 1142)); {}) | empty),
 	(($settings.counts[] | select(. == 10 or . == 50)) as $n | ("X", "T") as $engine
 	 | cost_ratio("price_over_bare_loop"; 1.3; ($copies | cell($engine; $n; 1142)); ($copies | cell($engine + "-bare"; $n; 1142)); { engine: $engine, n: $n, bytes: 1142 })),
 	# 7

@@ -220,23 +220,23 @@ static __always_inline const uint64_t *media_of(const uint8_t *data, const uint8
 	return config.plain || (uint8_t)body[0] >> 6 == FANOUT_TYPE_MEDIA ? body : NULL;
 }
 
-static __always_inline int sink_skb(struct __sk_buff *skb)
+static __always_inline bool take(struct __sk_buff *skb)
 {
 	if (skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_pull_data(skb, WIRE_HEADERS_BYTES + WIRE_HEAD_BYTES + WIRE_STAMP_BYTES))
-		return TCX_NEXT;
+		return false;
 	const uint64_t *body = media_of((const uint8_t *)(long)skb->data, (const uint8_t *)(long)skb->data_end);
 	if (!body)
-		return TCX_NEXT;
+		return false;
 	arrived(body, skb->gso_segs > 1 ? skb->gso_segs : 1, skb->len);
-	return TCX_DROP;
+	return true;
 }
 
 SEC("tcx/ingress")
-int sink(struct __sk_buff *skb) { return sink_skb(skb); }
+int sink(struct __sk_buff *skb) { return take(skb) ? TCX_DROP : TCX_NEXT; }
 
-// Where copies leave the relay, in its own time.
-SEC("tcx/egress")
-int sink_egress(struct __sk_buff *skb) { return sink_skb(skb); }
+// Where copies leave the relay, in its own time. Not tcx, which can only drop them: the relay would take that for a failure.
+SEC("tc")
+int sink_egress(struct __sk_buff *skb) { return take(skb) ? TC_ACT_STOLEN : TC_ACT_UNSPEC; }
 
 // The same where copies come faster than frames can be made into socket buffers.
 SEC("xdp")
