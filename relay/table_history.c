@@ -144,20 +144,23 @@ void table_history_stop(struct table *table, struct fanout_sender *sender, uint8
 		publish(table, sender, stream, 0);
 }
 
-void table_history_end(struct table *table, struct fanout_sender *sender, uint32_t index)
+void table_history_end(struct table *table, struct fanout_sender *sender, uint32_t index, uint8_t stream)
 {
-	struct table_entry *entry = &table->entry[index];
-	for (size_t i = 0; i < FANOUT_STREAMS; i++) {
-		uint64_t history = sender->stream[i].history;
-		if (!history)
-			continue;
-		__atomic_store_n(&sender->stream[i].history, 0, __ATOMIC_RELEASE);
-		table->history_bytes -= history_bytes(history);
-		table_retire_region(table, FANOUT_HISTORY_IS_LARGE(history), table_region_of(FANOUT_HISTORY_FIRST(history)));
-	}
-	entry->history_bytes = 0;
-	free(entry->rates);
-	entry->rates = NULL;
+	uint64_t history = sender->stream[stream].history;
+	if (!history)
+		return;
+	__atomic_store_n(&sender->stream[stream].history, 0, __ATOMIC_RELEASE);
+	table->entry[index].history_bytes -= history_bytes(history);
+	table->history_bytes -= history_bytes(history);
+	table_retire_region(table, FANOUT_HISTORY_IS_LARGE(history), table_region_of(FANOUT_HISTORY_FIRST(history)));
+}
+
+void table_history_end_all(struct table *table, struct fanout_sender *sender, uint32_t index)
+{
+	for (uint8_t i = 0; i < FANOUT_STREAMS; i++)
+		table_history_end(table, sender, index, i);
+	free(table->entry[index].rates);
+	table->entry[index].rates = NULL;
 }
 
 // ---------------------------------------------------------------- size by rate

@@ -66,7 +66,7 @@ void table_sender_close(struct table *table, uint32_t handle)
 	__atomic_store_n(&sender->handle, 0, __ATOMIC_RELEASE);
 	for (size_t i = 0; i < FANOUT_STREAMS; i++)
 		__atomic_store_n(&sender->stream[i].block, 0, __ATOMIC_RELEASE);
-	table_history_end(table, sender, table_index(handle));
+	table_history_end_all(table, sender, table_index(handle));
 	table_retire_sender(table, table_index(handle));
 	table_reclaim(table);
 }
@@ -121,7 +121,10 @@ void table_stream_set(struct table *table, uint32_t handle, uint8_t stream, uint
 		table_history_begin(table, sender, stream);
 	__atomic_store_n(&s->block, block, __ATOMIC_RELEASE);
 	if (!block)
+		table_history_end(table, sender, table_index(handle), stream);
+	if (!block)
 		table_history_stop(table, sender, stream);
 	table_stream_position(table, handle, stream);
 	table->changes++;
+	table_reclaim(table);
 }

@@ -285,6 +285,24 @@ static void regions_are_handed_on_empty(void **state)
 		assert_false(has(world, VIDEO, i, 1000));
 }
 
+// A stream that leads nowhere any more leaves its slots to others.
+static void a_stream_that_ends_gives_back(void **state)
+{
+	struct world *world = *state;
+	table_stream_set(world->table, HANDLE, VIDEO, BLOCK, FANOUT_STREAM_MAY_SHED);
+	forward(world, VIDEO, 7, 1000);
+	uint64_t history = stream_of(world, VIDEO)->history;
+	table_stream_set(world->table, HANDLE, VIDEO, 0, FANOUT_STREAM_MAY_SHED);
+	assert_int_equal(stream_of(world, VIDEO)->history, 0);
+	assert_int_equal(table_history_bytes(world->table), 0);
+	assert_false(has(world, VIDEO, 7, 1000));
+	table_reader_quiet(world->reader);
+	table_history_tick(world->table, HANDLE, world->now_ns);
+	table_stream_set(world->table, HANDLE, VIDEO, BLOCK, FANOUT_STREAM_MAY_SHED);
+	assert_int_equal(stream_of(world, VIDEO)->history, history);
+	assert_false(has(world, VIDEO, 7, 1000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +314,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(large_sound_gets_large_slots, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_sender_has_its_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_poor_pool_gives_less_and_later_more, setup_poor, teardown),
+		cmocka_unit_test_setup_teardown(a_stream_that_ends_gives_back, setup_poor, teardown),
 		cmocka_unit_test_setup_teardown(regions_are_handed_on_empty, setup_poor, teardown),
 	};
 	return cmocka_run_group_tests_name("relay_table_history", tests, NULL, NULL);
