@@ -28,7 +28,10 @@ FANOUT_INLINE bool history_fill(void *packet, bool is_xdp, uint32_t at, struct f
 {
 	uint32_t size = p->size;
 	barrier_var(size); // or the compiler takes the check below for one made before, where the verifier does not see it
-	if (!slot || size < FANOUT_MEDIA_MIN_BYTES || size > slot_bytes || !fanout_slot_lock(slot, p))
+	if (!slot || size < FANOUT_MEDIA_MIN_BYTES)
+		return false;
+	barrier_var(size); // or it makes one check of two, by an addition through which Linux 6.12 does not follow
+	if (size > slot_bytes || !fanout_slot_lock(slot, p))
 		return false;
 	bool is_kept = history_load(packet, is_xdp, at, slot->bytes, size);
 	if (!is_kept)
