@@ -95,17 +95,34 @@ static void buffers_give_back(struct buffers *b, uint16_t id)
 	io_uring_buf_ring_advance(b->ring, 1);
 }
 
-static enum err ring_open(struct io_uring *ring, unsigned entries, unsigned completions)
+// What the ring may do, for good: whoever takes over the relay gets no way round its system call filter, which sees
+// nothing of what rings do. Takes effect when the ring is enabled, after the relay was confined.
+static int restrict_ring(struct io_uring *ring)
+{
+	static const uint8_t operations[] = { IORING_OP_RECVMSG, IORING_OP_SEND, IORING_OP_ACCEPT, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL };
+	enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };
+	struct io_uring_restriction rows[OPERATIONS + 1] = { 0 };
+	for (size_t i = 0; i < OPERATIONS; i++)
+		rows[i] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = operations[i] };
+	rows[OPERATIONS] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT };
+	return io_uring_register_restrictions(ring, rows, OPERATIONS + 1);
+}
+
+static enum err ring_open(struct io_uring *ring)
 {
 	struct io_uring_params parameters = {
-		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
-		.cq_entries = completions,
+		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+			 IORING_SETUP_R_DISABLED,
+		.cq_entries = COMPLETIONS,
 	};
-	int result = io_uring_queue_init_params(entries, ring, &parameters);
-	if (result == 0)
-		return ERR_OK;
+	int result = io_uring_queue_init_params(ENTRIES, ring, &parameters);
+	if (result == 0) {
+		result = restrict_ring(ring);
+		if (result < 0)
+			io_uring_queue_exit(ring);
+	}
 	errno = -result;
-	return ERR_IO;
+	return result < 0 ? ERR_IO : ERR_OK;
 }
 
 static void uring_close(struct loop *base)
@@ -139,7 +156,7 @@ static enum err uring_open(const struct loop_handlers *handlers, struct loop **o
 	loop->timer_ns = UINT64_MAX;
 	loop->now_ns = loop_clock_ns(CLOCK_MONOTONIC);
 	loop->stream_shape = (struct msghdr){ .msg_controllen = STREAM_CONTROL_BYTES };
-	enum err err = ring_open(&loop->ring, ENTRIES, COMPLETIONS);
+	enum err err = ring_open(&loop->ring);
 	if (err) {
 		free(loop);
 		return err;
@@ -472,8 +489,13 @@ static int wait_some(struct uring_loop *loop)
 static enum err run(struct loop *base)
 {
 	struct uring_loop *loop = own(base);
+	int result = io_uring_enable_rings(&loop->ring);
+	if (result < 0) {
+		errno = -result;
+		return ERR_IO;
+	}
 	while (!loop->is_stopping) {
-		int result = wait_some(loop);
+		result = wait_some(loop);
 		if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN && result != -EBUSY) {
 			errno = -result;
 			return ERR_IO;

@@ -141,8 +141,6 @@ static enum err open_state(struct server *server, char *problem)
 						     .certificate_pem = server->registration.certificate_path,
 						     .key_pem = server->registration.key_path };
 	err = tls_context_new(&options, &server->tls);
-	if (!err)
-		err = srtp_box_library_init();
 	return err ? failed(problem, "the TLS certificate and key of the registration cannot be used", err_text(err), err) : ERR_OK;
 }
 
@@ -174,7 +172,7 @@ static enum err open_relay(struct server *server)
 	struct loop_handlers handlers = relay_handlers(server->relay);
 	enum err err = loop_open(choice, &handlers, &server->loop);
 	if (!err && sockets.descriptor >= 0)
-		err = media_port_open(LOOP_EPOLL, &sockets, &server->port);
+		err = media_port_open(&sockets, &server->port);
 	return err ? err : relay_start(server->relay, server->loop, server->port);
 }
 
@@ -182,7 +180,7 @@ static enum err make_threads(struct server *server)
 {
 	struct relay *relay = server->relay;
 	const struct media_threads_options options = {
-		.count = server->sockets.threads, .choice = (enum loop_choice)server->config->loop,
+		.count = server->sockets.threads,
 		.descriptor = server->sockets.udp, .leg_descriptor = server->sockets.leg, .legs = &relay->legs,
 		.table = relay->table,
 	};
