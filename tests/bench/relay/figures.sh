@@ -83,11 +83,11 @@ ns_of() { # ENGINE N
 }
 
 # Runs at a given rate: relay or router has a core for itself, the generator another. Copies are counted where they leave
-# the relay, in its time; those of X, which pass nothing there, where they arrive, on the generator's core.
+# the relay, in its time; those of X, which pass nothing there, where they arrive, on the generator's core (FAR=1: as well).
 rate_run() { # LAB KEYS RATE MEASURE-OPTION...
 	local lab=$1 keys=$2 rate=$3 sink=egress
 	shift 3
-	[ "$lab" != x ] || sink=xdp
+	[ "$lab" != x ] && [ -z "${FAR:-}" ] || sink=tcx
 	[ "$lab" = a ] || set -- "$@" --senders "$bench_dir/$lab/senders"
 	run "$lab" "$keys" --core "$BENCH_OTHER_CORE" --sink $sink --rate "$rate" --seconds "$SECONDS_EACH" "$@"
 }
@@ -97,7 +97,7 @@ peak() {
 	local lab=$1 keys=$2 rate=$3 load
 	shift 3
 	bench_peak=0
-	for load in 0.5 0.65 0.8 1 1.5; do
+	for load in $PEAK_LOADS; do
 		rate_run "$lab" "$keys,load=$load" "$(jq -n "$rate * $load | round")" "$@" || return 1
 		bench_peak=$(tail -n 1 "$bench_dir/raw.jsonl" | jq --argjson peak "$bench_peak" '[.copies / .seconds, $peak] | max | round')
 	done
@@ -109,12 +109,15 @@ figure_latency() {
 	say "latency at half load"
 	on bench-relay-a sysctl -qw net.ipv4.ip_forward=1
 	for ((rep = 0; rep < SIDE_REPS; rep++)); do
-		for x in a:forwarding x:X t:T; do
+		# X is compared with forwarding as far as the receivers.
+		for x in a:forwarding a:forwarding-far x:X t:T; do
 			engine=${x#*:} x=${x%:*}
 			other_core "$x"
 			if [ "$x" = a ]; then
-				peak a "figure=latency-peak,engine=forwarding,rep=$rep" 600000 --forward $n --copies 1 --burst $n &&
-					rate_run a "figure=latency,engine=forwarding,n=$n,rep=$rep" $((bench_peak / 2)) --forward $n --copies 1 --burst $n --latency
+				[ "$engine" = forwarding ] || local FAR=1
+				peak a "figure=latency-peak,engine=$engine,rep=$rep" 600000 --forward $n --copies 1 --burst $n &&
+					rate_run a "figure=latency,engine=$engine,n=$n,rep=$rep" $((bench_peak / 2)) --forward $n --copies 1 --burst $n --latency
+				local FAR=
 			else
 				ns=$(ns_of "$engine" $n)
 				[ "$ns" -gt 0 ] && peak "$x" "figure=latency-peak,engine=$engine,rep=$rep" $((1000000000 / ns / n)) --copies $n --burst 1 &&
@@ -183,10 +186,10 @@ figure_table() {
 	for rooms in 1 "$ROOMS"; do
 		say "table with $((rooms * 10)) receivers"
 		tcs_start t tcx 10 "$rooms" && tcs_start x xdp 10 "$rooms" || return 1
-		for ((rep = 0; rep < REPS; rep++)); do
+		for ((rep = 0; rep < TABLE_REPS; rep++)); do
 			for x in x:X t:T; do
 				engine=${x#*:} x=${x%:*}
-				# Bursts of four: packets of one sender would become trains where there is one room.
+				# One packet at a time: several of one sender would become a train where there is one room.
 				run "$x" "figure=table,engine=$engine,n=10,bytes=1142,rep=$rep,receivers=$((rooms * 10))" --copies 10 --burst 1 \
 					--seconds "$SECONDS_EACH" --senders "$bench_dir/$x/senders"
 			done
@@ -194,6 +197,8 @@ figure_table() {
 		tcs_stop t x
 	done
 }
+
+packets_flow() { [ "$(on "bench-relay-$1" cat /sys/class/net/hr0/statistics/rx_packets)" -gt 5000 ]; }
 
 # 10: pictures are sent all the time; one receiver wants them, or not.
 figure_subscription() {
@@ -203,10 +208,12 @@ figure_subscription() {
 		engine=${x#*:} x=${x%:*}
 		tcs_start "$x" "$([ "$x" = t ] && echo tcx || echo user)" 3 1 || return 1
 		other_core "$x"
-		in_lab "$x" bench_relay measure --core "$BENCH_OTHER_CORE" --copies 3 --burst 1 --rate $rate --sink none --seconds "$SUBSCRIBE_SECONDS" \
-			--senders "$bench_dir/$x/senders" >/dev/null 2>&1 &
+		# Sent from a socket, at real-time priority: a gap between packets must not look like a slow relay.
+		in_lab "$x" chrt -r 6 bench_relay measure --core "$BENCH_OTHER_CORE" --copies 3 --train --burst 1 --rate $rate --sink none \
+			--seconds "$SUBSCRIBE_SECONDS" --senders "$bench_dir/$x/senders" >/dev/null 2>&1 &
 		bench_jobs+=($!)
-		sleep 0.5
+		chrt -r -p 5 "${lab_crowd[$x]}"
+		bench_until 5 packets_flow "$x"
 		crowd_do "$x" "subscribe $CHANGES"
 		bench_until 60 grep -q changes "$bench_dir/$x/crowd.out"
 		grep changes "$bench_dir/$x/crowd.out" | jq -c --arg engine "$engine" --argjson rate $rate \

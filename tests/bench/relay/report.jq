@@ -65,9 +65,9 @@ def cost_ratio(name; target; mine; base; labels):
 	 | cost_ratio("cost_of_a_full_table"; 1.25; ($rows | map(select(.engine == $engine and .receivers == $most))); ($rows | map(select(.engine == $engine and .receivers == 10)));
 		      { engine: $engine, n: 10, bytes: 1142, receivers: $most })),
 	# 8
-	(($raw | rows("latency")) as $rows | select($rows | length > 0) | ($rows | map(.engine) | unique[] | select(. != "forwarding")) as $engine
+	(($raw | rows("latency")) as $rows | select($rows | length > 0) | ($rows | map(.engine) | unique[] | select(startswith("forwarding") | not)) as $engine
 	 | ({ q: "p50_us", target: 1.5 }, { q: "p99_us", target: 2 }) as $row
-	 | ($rows | map(select(.engine == $engine))) as $mine | ($rows | map(select(.engine == "forwarding"))) as $base
+	 | ($rows | map(select(.engine == $engine))) as $mine | ($rows | map(select(.engine == (if $engine == "X" then "forwarding-far" else "forwarding" end)))) as $base
 	 | ratios($mine; $base; .[$row.q]) as $ratios
 	 | { name: ("latency_" + ($row.q | rtrimstr("_us"))), value: ($mine | map(.[$row.q]) | median | sig(4)), unit: "us", target: $row.target, met: ($ratios | median | met_below($row.target)),
 	     ratio_to: "kernel IP forwarding", ratio: ($ratios | median | sig(4)), runs: ($ratios | length), iqr: ($mine | map(.[$row.q]) | iqr | sig(3)), engine: $engine, n: 10, bytes: 1142,
