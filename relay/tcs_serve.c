@@ -4,7 +4,6 @@
 #include "relay/tcs_serve.h"
 
 #include "base/log.h"
-#include "base/srtp_box.h"
 #include "relay/confine.h"
 #include "relay/control_socket.h"
 #include "relay/fast_path.h"
