@@ -137,6 +137,25 @@ lab_link_stop() {
 	unset "lab_router[$1]"
 }
 
+# ---------------------------------------------------------------- the machine
+
+# lab_watch SECONDS: from now on note for how long this machine leaves a process waiting that has next to nothing to do.
+# When the time is over, lab_stall prints the worst of it in seconds: a limit of a gap that people would hear is meant for
+# a machine that works at once.
+lab_watch() {
+	lab_host watch
+	on_background watch-echo watch probe echo 127.0.0.1 9 "$1"
+	sleep 0.1
+	on_background watch watch probe udp 127.0.0.1 9 $((($1 - 1) * 50)) 20 64
+	lab_watcher=$!
+}
+lab_stall() {
+	wait $lab_watcher
+	jq '.gap_max_ms / 1000' "$lab/watch.out"
+}
+# lab_patience SECONDS STALL: as a limit here
+lab_patience() { awk -v seconds="$1" -v stall="$2" 'BEGIN { printf "%.2f\n", seconds + 2 * stall }'; }
+
 # ---------------------------------------------------------------- the end
 
 # Called by every exit: what failed leaves its logs in build/net/SCENARIO.
