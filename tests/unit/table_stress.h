@@ -32,9 +32,11 @@ struct stress {
 	struct table_memory *memory;
 	uint64_t changes_wanted, seconds; // at least; and at most STRESS_PATIENCE times so long
 	uint64_t per_second;              // changes, 0: as many as can be
+	uint32_t readers;
+	bool is_all_inside;               // in the kernel; else one of 64 is outside
 	// The writer's
 	uint32_t block[STRESS_ROOMS];
-	uint32_t guest, guest_block; // handle
+	uint32_t guest, guest_block, other_block; // guest: its handle
 	uint64_t version, full, guests;
 	uint32_t seed;
 	// The readers'
@@ -160,6 +162,8 @@ static inline const char *stress_batch(struct stress_reader *self)
 		version[i] = stress_version(held[i]);
 		problem = stress_forward(held[i], room + 1, room, &self->copies);
 	}
+	if (stress_roll(&self->seed, 8) == 0)
+		sched_yield(); // interrupted in the midst of it
 	for (size_t i = 0; i < STRESS_BATCH && !problem; i++) {
 		if (stress_version(held[i]) != version[i])
 			problem = "a list that was held was used again";
@@ -199,7 +203,7 @@ static inline enum err stress_write(struct stress *stress, uint32_t block, uint3
 	uint64_t version = ++stress->version;
 	for (uint32_t member = 0; member < STRESS_MEMBERS; member++) {
 		if (member < STRESS_ALWAYS || stress_roll(&stress->seed, 4) != 0)
-			records[count++] = stress_record(version, room, member, stress_roll(&stress->seed, 64) == 0);
+			records[count++] = stress_record(version, room, member, !stress->is_all_inside && stress_roll(&stress->seed, 64) == 0);
 	}
 	return table_block_write(stress->table, block, room, records, count, FANOUT_EXTENT_TCX | FANOUT_EXTENT_XDP);
 }
@@ -232,7 +236,10 @@ static inline void stress_guest_comes(struct stress *stress)
 // The guest's stream leads elsewhere, and another room gets a block.
 static inline void stress_guest_moves(struct stress *stress)
 {
-	uint32_t block, other;
+	if (stress->other_block)
+		table_block_free(stress->table, stress->other_block);
+	stress->other_block = 0;
+	uint32_t block;
 	if (!stress->guest || table_block_new(stress->table, &block))
 		return;
 	if (!stress_write(stress, block, stress->guest)) {
@@ -242,11 +249,8 @@ static inline void stress_guest_moves(struct stress *stress)
 		block = before;
 	}
 	table_block_free(stress->table, block);
-	if (table_block_new(stress->table, &other))
-		return;
-	if (stress_write(stress, other, STRESS_ROOMS + 1))
-		stress->full++;
-	table_block_free(stress->table, other);
+	if (table_block_new(stress->table, &stress->other_block) == ERR_OK)
+		stress->full += stress_write(stress, stress->other_block, STRESS_ROOMS + 1) != ERR_OK;
 }
 
 static inline uint64_t stress_now_ns(void)
@@ -292,7 +296,7 @@ static inline struct table_sizes stress_sizes(uint32_t receivers)
 				     .history_small = 1024, .history_large = 1024 };
 }
 
-// Fill in table, memory, changes_wanted, seconds. Returns NULL, or what went wrong.
+// Fill in table, memory and what is wanted. Returns NULL, or what went wrong.
 static inline const char *stress_run(struct stress *stress)
 {
 	stress->seed = 99;
@@ -301,20 +305,20 @@ static inline const char *stress_run(struct stress *stress)
 			return "no room to begin with";
 	}
 	uint32_t started = 0;
-	for (; started < STRESS_READERS; started++) {
+	for (; started < stress->readers; started++) {
 		struct stress_reader *reader = &stress->reader[started];
 		*reader = (struct stress_reader){ .stress = stress, .seed = started + 1, .reader = table_reader_new(stress->table) };
 		if (!reader->reader || pthread_create(&reader->thread, NULL, stress_read, reader) != 0)
 			break;
 	}
-	if (started == STRESS_READERS)
+	if (started == stress->readers)
 		stress_change(stress);
 	atomic_store(&stress->is_over, true);
 	for (uint32_t i = 0; i < started; i++)
 		pthread_join(stress->reader[i].thread, NULL);
 	if (atomic_load(&stress->problem))
 		return atomic_load(&stress->problem);
-	return started < STRESS_READERS ? "no threads" : table_changes(stress->table) < stress->changes_wanted ? "too few changes" : NULL;
+	return started < stress->readers ? "no threads" : table_changes(stress->table) < stress->changes_wanted ? "too few changes" : NULL;
 }
 
 #endif

@@ -13,7 +13,7 @@ static void changes_under_load(void **state)
 	(void)state;
 	struct table_sizes sizes = stress_sizes(4096);
 	struct table_memory memory;
-	struct stress stress = { .memory = &memory, .changes_wanted = 20000, .seconds = 2 };
+	struct stress stress = { .memory = &memory, .changes_wanted = 20000, .seconds = 2, .readers = STRESS_READERS };
 	assert_int_equal(table_memory_private(&sizes, &memory), ERR_OK);
 	assert_int_equal(table_new(&memory, &stress.table), ERR_OK);
 	const char *problem = stress_run(&stress);
