@@ -38,7 +38,7 @@ static bool is_shared(const struct fast_path *f)
 static void touch_ends(const struct fast_path *f)
 {
 	const struct table_sizes *s = &f->memory.sizes;
-	f->memory.window[s->senders - 1].slot[FANOUT_WINDOW_SLOTS - 1] = 1;
+	f->memory.window[table_windows(s) - 1].slot[FANOUT_WINDOW_SLOTS - 1] = 1;
 	f->memory.block[s->blocks - 1] = 1;
 	f->memory.receiver[s->receivers - 1].flags = 1;
 	f->memory.history_small[(size_t)s->history_small * FANOUT_SMALL_SLOT - 1] = 1;
