@@ -1,9 +1,7 @@
 // Senders' entries, and where their streams lead. SPDX-License-Identifier: Apache-2.0
-#include "base/secret.h"
 #include "kernel-bpf/fanout_admit.h"
 #include "relay/table_private.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct fanout_sender *table_sender_find(const struct table *table, uint32_t handle)
