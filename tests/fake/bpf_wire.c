@@ -35,7 +35,8 @@ bool bpf_wire_open(struct bpf_wire *wire)
 	if (system("set -e; for pair in 'g0 r0' 'r1 c0'; do set -- $pair; ip link add $1 type veth peer name $2;"
 		   "for d in $1 $2; do echo 1 > /proc/sys/net/ipv6/conf/$d/disable_ipv6; ip link set $d up; ethtool -K $d gro on; done; done"))
 		return false;
-	wire->has_vlan = system("ip link add link r1 name r1.5 type vlan id 5 2>/dev/null && ip link set r1.5 up") == 0;
+	wire->has_vlan = system("ip link add link r1 name r1.5 type vlan id 5 2>/dev/null &&"
+				" echo 1 > /proc/sys/net/ipv6/conf/r1.5/disable_ipv6 && ip link set r1.5 up") == 0;
 	wire->in = packet_socket("g0");
 	wire->out = packet_socket("c0");
 	return wire->in >= 0 && wire->out >= 0;
