@@ -118,7 +118,10 @@ enum { // fanout_extent.flags
 	FANOUT_EXTENT_TCX = 1,  // T may multiply
 	FANOUT_EXTENT_XDP = 2,  // X may: all records are in the kernel, on device `device`, at most FANOUT_XDP_MAX + 1
 	FANOUT_EXTENT_MIXED = 4, // both IPv4 and IPv6 among those in the kernel
+	// Some IPv4 receiver is reached by `lo`. What did not come that way has no route in it, and IPv4 takes it for a forgery.
+	FANOUT_EXTENT_LOOPBACK = 8,
 };
+enum { FANOUT_LOOPBACK_IFINDEX = 1 };
 
 // The first record of an extent. Records: IPv4 in the kernel, IPv6 in the kernel, then those that user space serves
 // (TLS, devices without a program, next hop unknown).

@@ -77,6 +77,14 @@ FANOUT_INLINE bool single_check(const struct passage *t, enum check *out)
 	return t->parse->check_be || (t->parse->family == FANOUT_IPV4 && extent->in_kernel == extent->ipv4);
 }
 
+// A copy that leaves by `lo` comes back in, where IPv4 looks for a route from this machine to itself and finds a forgery.
+// What came from `lo` has its route with it, but for what is turned into IPv4.
+FANOUT_INLINE bool single_can_loop_back(const struct passage *t)
+{
+	return !(t->route.extent->flags & FANOUT_EXTENT_LOOPBACK) ||
+	       (t->skb->ingress_ifindex == FANOUT_LOOPBACK_IFINDEX && t->parse->family == FANOUT_IPV4);
+}
+
 // What keeps T from multiplying the packet, before its counter is taken.
 FANOUT_INLINE enum fanout_counter single_obstacle(struct passage *t, uint32_t size, enum check *check)
 {
@@ -84,7 +92,7 @@ FANOUT_INLINE enum fanout_counter single_obstacle(struct passage *t, uint32_t si
 	*check = CHECK_NONE;
 	if (!extent)
 		return FANOUT_FORWARD;
-	if (!(extent->flags & FANOUT_EXTENT_TCX))
+	if (!(extent->flags & FANOUT_EXTENT_TCX) || !single_can_loop_back(t))
 		return FANOUT_up_user;
 	if (!single_check(t, check))
 		return FANOUT_up_checksum;

@@ -55,14 +55,20 @@ static unsigned kind_of(const struct fanout_receiver *record)
 	return record->family == FANOUT_IPV4 ? KIND_IPV4 : record->family == FANOUT_IPV6 ? KIND_IPV6 : KIND_OUTSIDE;
 }
 
+static bool is_by_loopback(const struct table *table, const struct fanout_receiver *record)
+{
+	return kind_of(record) == KIND_IPV4 && table->memory->config->ifindex[record->device % FANOUT_DEVICES] == FANOUT_LOOPBACK_IFINDEX;
+}
+
 // The header for these records; `at` says where each kind begins.
-static struct fanout_extent describe(uint32_t room, const struct fanout_receiver *records, size_t count, uint16_t flags, size_t at[static KINDS])
+static struct fanout_extent describe(const struct table *table, uint32_t room, const struct fanout_receiver *records, size_t count, uint16_t flags, size_t at[static KINDS])
 {
 	size_t of_kind[KINDS] = { 0 };
-	bool is_one_device = true;
+	bool is_one_device = true, has_loopback = false;
 	for (size_t i = 0; i < count; i++) {
 		of_kind[kind_of(&records[i])]++;
 		is_one_device = is_one_device && records[i].device == records[0].device;
+		has_loopback = has_loopback || is_by_loopback(table, &records[i]);
 	}
 	at[KIND_IPV4] = 0;
 	at[KIND_IPV6] = of_kind[KIND_IPV4];
@@ -78,6 +84,8 @@ static struct fanout_extent describe(uint32_t room, const struct fanout_receiver
 	extent.flags = flags & FANOUT_EXTENT_TCX;
 	if (of_kind[KIND_IPV4] && of_kind[KIND_IPV6])
 		extent.flags |= FANOUT_EXTENT_MIXED;
+	if (has_loopback)
+		extent.flags |= FANOUT_EXTENT_LOOPBACK;
 	if ((flags & FANOUT_EXTENT_XDP) && is_one_device && extent.in_kernel == count && count <= FANOUT_XDP_MAX + 1) {
 		extent.flags |= FANOUT_EXTENT_XDP;
 		extent.device = records[0].device;
@@ -115,7 +123,7 @@ enum err table_block_write(struct table *table, uint32_t block, uint32_t room, c
 	if (!first)
 		return ERR_FULL;
 	size_t at[KINDS];
-	struct fanout_extent header = describe(room, records, count, flags, at);
+	struct fanout_extent header = describe(table, room, records, count, flags, at);
 	header.generation = table->extents.generation[first];
 	table->extents.prev[first] = may_be_marked(table, &header, records);
 	struct fanout_receiver *out = &table->memory->receiver[first];
