@@ -195,8 +195,11 @@ static int crowd_run(const struct crowd_options *options)
 	struct tls_context *context;
 	char line[128];
 	struct crowd crowd = { .count = (size_t)options->rooms * (options->receivers + options->senders_per_room), .poll = epoll_create1(EPOLL_CLOEXEC) };
-	struct rlimit files = { 65536, 65536 };
-	(void)setrlimit(RLIMIT_NOFILE, &files);
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
 	log_init("crowd", LOG_ERROR);
 	crowd.member = calloc(crowd.count, sizeof(*crowd.member));
 	if (!crowd.member || crowd.poll < 0 || srtp_box_library_init())

@@ -182,8 +182,8 @@ figure_forged() {
 
 # 7: the same with many rooms in use, one after the other.
 figure_table() {
-	local rooms rep x engine
-	for rooms in 1 "$ROOMS"; do
+	local rooms rep x engine most=$((($(ulimit -Hn) / 2 - 100) / 11)) # two descriptors for each of the crowd
+	for rooms in 1 $((ROOMS < most ? ROOMS : most)); do
 		say "table with $((rooms * 10)) receivers"
 		tcs_start t tcx 10 "$rooms" && tcs_start x xdp 10 "$rooms" || return 1
 		for ((rep = 0; rep < TABLE_REPS; rep++)); do

@@ -49,7 +49,8 @@ tcs_start() {
 }
 
 tcs_joined() { # LAB SECONDS
-	bench_until "$2" crowd_says "$1" joined && return 0
+	bench_until "$2" crowd_says "$1" joined
+	! grep -q joined "$bench_dir/$1/crowd.out" || return 0
 	echo "the crowd of lab $1 did not join:" >&2
 	tail -n 3 "$bench_dir/$1/crowd.err" "$bench_dir/$1/tcs.err" >&2
 	return 1
