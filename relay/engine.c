@@ -11,6 +11,12 @@
 
 static const char *const wish_names[ENGINE_WISHES] = { "auto", "xdp", "tcx", "user" };
 static const char *const engine_names[FANOUT_ENGINES] = { "user", "tcx", "xdp" };
+static const char *const device_texts[] = {
+	[ENGINE_DEVICE_SERVES] = "the kernel serves it again",
+	[ENGINE_DEVICE_GONE] = "gone; user space serves one in its place until tcs is started anew",
+	[ENGINE_DEVICE_DOWN] = "down",
+	[ENGINE_DEVICE_NARROW] = "MTU too small for our packets: user space sends what leaves there",
+};
 
 const char *engine_wish_name(enum engine_wish wish) { return wish_names[wish]; }
 const char *engine_name(enum fanout_engine engine) { return engine_names[engine]; }
@@ -32,6 +38,11 @@ static bool is_allowed(const struct relay *relay, enum fanout_engine engine)
 enum fanout_engine engine_of_device(const struct relay *relay, const struct fast_path_device *device, const char **reason)
 {
 	bool has_xdp = is_attached(device, FANOUT_XDP), has_tcx = is_attached(device, FANOUT_TCX);
+	enum engine_device state = relay->engine.device[device - relay->fast_path->device];
+	if (state != ENGINE_DEVICE_SERVES) {
+		*reason = device_texts[state];
+		return FANOUT_USER;
+	}
 	if (has_xdp && is_allowed(relay, FANOUT_XDP)) {
 		*reason = "native XDP";
 		return FANOUT_XDP;
@@ -158,9 +169,38 @@ static void tell_addresses(struct relay *relay)
 	}
 }
 
+// ---------------------------------------------------------------- devices with programs
+
+static enum engine_device look_at(const struct relay *relay, const struct fast_path_device *device, uint16_t *mtu)
+{
+	struct neighbour_device now;
+	if (!neighbours_device(relay->neighbours, device->ifindex, &now))
+		return ENGINE_DEVICE_GONE;
+	*mtu = now.mtu;
+	return !now.is_up ? ENGINE_DEVICE_DOWN : now.mtu < ENGINE_MTU_MIN ? ENGINE_DEVICE_NARROW : ENGINE_DEVICE_SERVES;
+}
+
+static void look_at_devices(struct relay *relay)
+{
+	struct fanout_config *config = relay->fast_path->memory.config;
+	for (size_t slot = 1; slot < FANOUT_DEVICES; slot++) {
+		const struct fast_path_device *device = &relay->fast_path->device[slot];
+		uint16_t mtu = 0;
+		if (device->ifindex == 0)
+			continue;
+		enum engine_device state = look_at(relay, device, &mtu);
+		if (mtu)
+			__atomic_store_n(&config->mtu[slot], mtu, __ATOMIC_RELAXED);
+		if (state != relay->engine.device[slot])
+			log_line(LOG_NOTICE, "fast path: %s: %s", device->name, device_texts[state]);
+		relay->engine.device[slot] = (unsigned char)state;
+	}
+}
+
 static void on_change(void *context)
 {
 	struct relay *relay = context;
+	look_at_devices(relay);
 	tell_addresses(relay);
 	receivers_changed_all(relay);
 }
@@ -179,6 +219,7 @@ enum err engine_start(struct relay *relay)
 		log_line(LOG_WARNING, "no routes and neighbours by netlink (%s): user space sends all packets", err_text(err));
 		return err == ERR_NOMEM ? err : ERR_OK;
 	}
+	look_at_devices(relay);
 	tell_addresses(relay);
 	return ERR_OK;
 }

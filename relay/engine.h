@@ -17,12 +17,19 @@ struct relay;
 enum engine_wish { ENGINE_AUTO, ENGINE_XDP, ENGINE_TCX, ENGINE_USER, ENGINE_WISHES };
 #define ENGINE_WISH_CHOICES "auto|xdp|tcx|user" // as an option's row wants them
 
-enum { ENGINE_ADDRESSES_MAX = 64, ENGINE_RING_SHARE = 8 }; // a room may fill an eighth of a device's ring with one packet
+enum {
+	ENGINE_ADDRESSES_MAX = 64,
+	ENGINE_RING_SHARE = 8, // a room may fill an eighth of a device's ring with one packet
+	ENGINE_MTU_MIN = FANOUT_PACKET_BYTES + 48, // IPv6 and UDP headers; what leaves by less is for sockets, which fragment
+};
+
+enum engine_device { ENGINE_DEVICE_SERVES, ENGINE_DEVICE_GONE, ENGINE_DEVICE_DOWN, ENGINE_DEVICE_NARROW };
 
 struct engine_choice {
 	unsigned wish; // enum engine_wish
 	struct in6_addr address[ENGINE_ADDRESSES_MAX]; // own ones that are in the programs' map
 	size_t address_count;
+	unsigned char device[FANOUT_DEVICES]; // by slot, enum engine_device
 };
 
 // Once there is a loop, and before the relay gives up its rights: opens the netlink sockets if there are programs, and

@@ -244,6 +244,14 @@ enum err neighbours_find(struct neighbours *n, const struct in6_addr *to, struct
 	return ERR_OK;
 }
 
+bool neighbours_device(const struct neighbours *n, uint32_t ifindex, struct neighbour_device *out)
+{
+	const struct neighbour_link *link = neighbour_links_find(&n->links, ifindex);
+	if (link)
+		*out = (struct neighbour_device){ .mtu = link->mtu, .is_up = link->is_up };
+	return link != NULL;
+}
+
 bool neighbours_own_address(const struct neighbours *n, size_t index, struct in6_addr *out)
 {
 	if (index >= n->links.address_count)

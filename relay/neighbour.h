@@ -29,6 +29,11 @@ void neighbours_receive(struct neighbours *neighbours);
 
 // Next hop towards an address (IPv4 mapped); asked of the kernel once, then remembered. ERR_NOT_FOUND: no route.
 enum err neighbours_find(struct neighbours *neighbours, const struct in6_addr *to, struct neighbour_hop *out) CHECK_RESULT;
+struct neighbour_device {
+	uint16_t mtu;
+	bool is_up;
+};
+bool neighbours_device(const struct neighbours *neighbours, uint32_t ifindex, struct neighbour_device *out); // false: gone
 // The machine's own addresses, one by one; false after the last.
 bool neighbours_own_address(const struct neighbours *neighbours, size_t index, struct in6_addr *out);
 

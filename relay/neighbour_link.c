@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,7 @@ static bool learn_link(struct neighbour_links *links, const struct nlmsghdr *mes
 	uint32_t mtu = netlink_u32(attribute[IFLA_MTU]);
 	now.ifindex = (uint32_t)header->ifi_index;
 	now.type = header->ifi_type;
+	now.is_up = header->ifi_flags & IFF_UP;
 	now.mtu = mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)mtu;
 	const struct rtattr *mac = attribute[IFLA_ADDRESS];
 	if (mac && RTA_PAYLOAD(mac) == sizeof(now.mac))

@@ -16,6 +16,7 @@ struct neighbour_link {
 	uint16_t type;   // ARPHRD_ETHER …
 	uint16_t mtu, vlan;
 	uint8_t mac[6];
+	bool is_up;
 };
 
 struct neighbour_address {

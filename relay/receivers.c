@@ -14,8 +14,6 @@
 #define SUBSCRIBE_NS 10000000u       // a member's allowance of messages that take effect at once: 100 a second,
 #define SUBSCRIBE_BURST_NS 500000000u // 50 at once; others wait for the next tick
 
-enum { IP_UDP_HEADERS = 48 };
-
 // ---------------------------------------------------------------- one receiver
 
 static void set_address(uint8_t out[static 16], const struct in6_addr *address, uint8_t family)
@@ -32,7 +30,7 @@ static struct engine_place locate(const struct relay *relay, const struct loop_a
 {
 	struct neighbour_hop hop;
 	if (!relay->neighbours || relay->engine.wish == ENGINE_USER || neighbours_find(relay->neighbours, &to->peer.sin6_addr, &hop) ||
-	    !hop.is_known || hop.mtu < PACKET_MAX_BYTES + IP_UDP_HEADERS)
+	    !hop.is_known || hop.mtu < ENGINE_MTU_MIN)
 		return (struct engine_place){ 0 };
 	memcpy(record->next_hop, hop.mac, sizeof(record->next_hop));
 	memcpy(record->own, hop.own_mac, sizeof(record->own));
