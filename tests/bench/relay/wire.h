@@ -52,7 +52,7 @@ struct wire_config {
 	uint32_t good_every;         // each so-manieth packet is good all the same; 0: none
 	uint32_t forward;            // not 0: to so many receivers in turn, not to the relay
 	uint32_t is_latency_wanted;
-	uint32_t other_index;        // a participant of another room, for WIRE_BAD_ROOM
+	uint32_t other_index;        // whose SSRC WIRE_BAD_ROOM uses
 	uint32_t plain;              // enum wire_plain: what other relays take
 	uint64_t burst;              // packets
 	uint64_t period_ns;          // between bursts; 0: none
