@@ -223,8 +223,6 @@ enum err confine_ring(struct io_uring *ring, const uint8_t *operations, size_t c
 	rule[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
 	rule[count].sqe_flags = IOSQE_BUFFER_SELECT;
 	int result = io_uring_register_restrictions(ring, rule, (unsigned)count + 1);
-	if (result == 0)
-		result = io_uring_enable_rings(ring);
 	errno = result < 0 ? -result : 0;
 	return result < 0 ? ERR_IO : ERR_OK;
 }

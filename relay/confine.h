@@ -35,8 +35,8 @@ struct confine_options {
 void confine_begin(void);
 // No capability any more, and no way to get one: part of confine_apply, and for processes that need only this.
 enum err confine_capabilities(char problem[static CONFINE_PROBLEM_MAX]) CHECK_RESULT;
-// The ring was set up with IORING_SETUP_R_DISABLED and has its buffers: enabled, and from now on good for these operations
-// (IORING_OP_…) alone. The filter of system calls does not see what goes through a ring. ERR_IO with errno.
+// The ring was set up with IORING_SETUP_R_DISABLED: once it is enabled it is good for these operations (IORING_OP_…) alone,
+// with or without chosen buffers. The filter of system calls does not see what goes through a ring. ERR_IO with errno.
 enum err confine_ring(struct io_uring *ring, const uint8_t *operations, size_t count) CHECK_RESULT;
 // ERR_IO with `problem`: do not go on. A kernel without Landlock is a warning in the log; seccomp stands without it.
 enum err confine_apply(const struct confine_options *options, char problem[static CONFINE_PROBLEM_MAX]) CHECK_RESULT;

@@ -3,6 +3,7 @@
 #include "relay/loop.h"
 
 #include "base/log.h"
+#include "relay/confine.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -95,19 +96,7 @@ static void buffers_give_back(struct buffers *b, uint16_t id)
 	io_uring_buf_ring_advance(b->ring, 1);
 }
 
-// What the ring may do, for good: whoever takes over the relay gets no way round its system call filter, which sees
-// nothing of what rings do. Takes effect when the ring is enabled, after the relay was confined.
-static int restrict_ring(struct io_uring *ring)
-{
-	static const uint8_t operations[] = { IORING_OP_RECVMSG, IORING_OP_SEND, IORING_OP_ACCEPT, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL };
-	enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };
-	struct io_uring_restriction rows[OPERATIONS + 1] = { 0 };
-	for (size_t i = 0; i < OPERATIONS; i++)
-		rows[i] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = operations[i] };
-	rows[OPERATIONS] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT };
-	return io_uring_register_restrictions(ring, rows, OPERATIONS + 1);
-}
-
+// Enabled by run(), when the relay is confined.
 static enum err ring_open(struct io_uring *ring)
 {
 	struct io_uring_params parameters = {
@@ -115,14 +104,15 @@ static enum err ring_open(struct io_uring *ring)
 			 IORING_SETUP_R_DISABLED,
 		.cq_entries = COMPLETIONS,
 	};
+	static const uint8_t operations[] = { IORING_OP_RECVMSG, IORING_OP_SEND, IORING_OP_ACCEPT, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL };
 	int result = io_uring_queue_init_params(ENTRIES, ring, &parameters);
-	if (result == 0) {
-		result = restrict_ring(ring);
-		if (result < 0)
-			io_uring_queue_exit(ring);
-	}
 	errno = -result;
-	return result < 0 ? ERR_IO : ERR_OK;
+	if (result < 0)
+		return ERR_IO;
+	enum err err = confine_ring(ring, operations, sizeof(operations));
+	if (err)
+		io_uring_queue_exit(ring);
+	return err;
 }
 
 static void uring_close(struct loop *base)

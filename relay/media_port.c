@@ -1,32 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Receives by recvmmsg, sends by sendmmsg: io_uring was slower at both, with trains (600 ns a copy instead of 530) and
-// without. Trains that came together (GRO) arrive in one buffer.
-#include "relay/media_port.h"
+#include "relay/media_port_private.h"
 
+#include "base/log.h"
+
+#include <errno.h>
 #include <linux/sock_diag.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { MESSAGES = 64, CONTROL_BYTES = 160,
-       SEGMENTS = 64, // of a train that the kernel puts together
-       TRAIN_BYTES = 65536,
-       STRIDE = TRAIN_BYTES + 1216, // beginnings of buffers must not share lines of the cache
-       DATAGRAMS = MESSAGES * SEGMENTS };
-
-struct mmsg_port {
-	struct media_port base;
-	bool is_leg_next; // both sockets get their turn
-	uint8_t *bytes;
-	struct mmsghdr message[MESSAGES];
-	struct iovec vector[MESSAGES];
-	struct sockaddr_in6 from[MESSAGES];
-	_Alignas(struct cmsghdr) uint8_t control[MESSAGES][CONTROL_BYTES];
-	struct loop_datagram datagram[DATAGRAMS];
-};
-
-static struct mmsg_port *own(struct media_port *port) { return (struct mmsg_port *)port; }
 
 // The datagrams of a train, or the one there is; returns how many.
 static size_t split(const struct loop_datagram *whole, size_t segment, struct loop_datagram *out)
@@ -36,7 +15,7 @@ static size_t split(const struct loop_datagram *whole, size_t segment, struct lo
 		*out = *whole;
 		return 1;
 	}
-	for (size_t at = 0; at < whole->size && count < SEGMENTS; at += segment) {
+	for (size_t at = 0; at < whole->size && count < MEDIA_PORT_SEGMENTS; at += segment) {
 		out[count] = *whole;
 		out[count].bytes = whole->bytes + at;
 		out[count++].size = whole->size - at < segment ? whole->size - at : segment;
@@ -44,13 +23,24 @@ static size_t split(const struct loop_datagram *whole, size_t segment, struct lo
 	return count;
 }
 
-static size_t mmsg_send(struct media_port *port, bool is_leg, struct mmsghdr *messages, size_t count)
+size_t media_port_tell(const struct media_port_told *told, struct loop_datagram *out)
+{
+	struct loop_control control;
+	loop_read_control(told->control, &control);
+	const struct loop_datagram whole = {
+		.from = { .peer = *told->from, .local = control.local }, .received_ns = control.received_ns,
+		.bytes = told->bytes, .size = told->size, .mark = control.mark, .is_leg = told->is_leg,
+	};
+	return split(&whole, control.segment, out);
+}
+
+size_t media_port_send(struct media_port *port, bool is_leg, struct mmsghdr *messages, size_t count)
 {
 	int sent = sendmmsg(is_leg ? port->leg_descriptor : port->descriptor, messages, (unsigned)count, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return sent > 0 ? (size_t)sent : 0;
 }
 
-static unsigned mmsg_backlog(struct media_port *port)
+unsigned media_port_backlog(struct media_port *port)
 {
 	uint32_t memory[SK_MEMINFO_VARS] = { 0 };
 	socklen_t size = sizeof(memory);
@@ -61,92 +51,9 @@ static unsigned mmsg_backlog(struct media_port *port)
 	return share < 256 ? (unsigned)share : 256;
 }
 
-// ---------------------------------------------------------------- receive
-
-static void prepare(struct mmsg_port *port, size_t i)
+enum err media_port_open(enum loop_choice choice, const struct media_port *sockets, struct media_port **out)
 {
-	port->vector[i] = (struct iovec){ .iov_base = port->bytes + i * STRIDE, .iov_len = TRAIN_BYTES };
-	port->message[i].msg_hdr = (struct msghdr){
-		.msg_name = &port->from[i], .msg_namelen = sizeof(port->from[i]),
-		.msg_iov = &port->vector[i], .msg_iovlen = 1,
-		.msg_control = port->control[i], .msg_controllen = CONTROL_BYTES,
-	};
-}
-
-static size_t tell(struct mmsg_port *port, size_t i, bool is_leg, struct loop_datagram *out)
-{
-	struct loop_control told;
-	loop_read_control(&port->message[i].msg_hdr, &told);
-	const struct loop_datagram whole = {
-		.from = { .peer = port->from[i], .local = told.local }, .received_ns = told.received_ns,
-		.bytes = port->vector[i].iov_base, .size = port->message[i].msg_len, .mark = told.mark, .is_leg = is_leg,
-	};
-	// Only what was used is to be set anew.
-	port->message[i].msg_hdr.msg_namelen = sizeof(port->from[i]);
-	port->message[i].msg_hdr.msg_controllen = CONTROL_BYTES;
-	return split(&whole, told.segment, out);
-}
-
-static void receive_from(struct mmsg_port *port, bool is_leg, struct media_port_batch *out)
-{
-	int descriptor = is_leg ? port->base.leg_descriptor : port->base.descriptor;
-	if (descriptor < 0)
-		return;
-	int got = recvmmsg(descriptor, port->message, MESSAGES, MSG_DONTWAIT, NULL);
-	for (int i = 0; i < got; i++)
-		out->count += tell(port, (size_t)i, is_leg, port->datagram + out->count);
-	out->is_full = got == MESSAGES;
-}
-
-static void mmsg_receive(struct media_port *base, struct media_port_batch *out)
-{
-	struct mmsg_port *port = own(base);
-	*out = (struct media_port_batch){ .datagram = port->datagram };
-	bool is_leg = port->is_leg_next;
-	port->is_leg_next = base->leg_descriptor >= 0 && !is_leg;
-	receive_from(port, is_leg, out);
-	if (out->count == 0 && base->leg_descriptor >= 0)
-		receive_from(port, !is_leg, out);
-}
-
-static void mmsg_wait(struct media_port *port)
-{
-	struct pollfd p[] = { { .fd = port->descriptor, .events = POLLIN }, { .fd = port->leg_descriptor, .events = POLLIN },
-			      { .fd = port->wake, .events = POLLIN } };
-	(void)poll(p, sizeof(p) / sizeof(p[0]), -1);
-}
-
-// ---------------------------------------------------------------- life
-
-static void mmsg_close(struct media_port *base)
-{
-	free(own(base)->bytes);
-	free(base);
-}
-
-static const struct media_port_ops mmsg_ops = {
-	.name = "recvmmsg",
-	.receive = mmsg_receive,
-	.backlog = mmsg_backlog,
-	.wait = mmsg_wait,
-	.send = mmsg_send,
-	.close = mmsg_close,
-};
-
-enum err media_port_open(const struct media_port *sockets, struct media_port **out)
-{
-	struct mmsg_port *port = calloc(1, sizeof(*port));
-	if (!port)
-		return ERR_NOMEM;
-	port->base = *sockets;
-	port->base.ops = &mmsg_ops;
-	port->bytes = aligned_alloc(64, (size_t)MESSAGES * STRIDE);
-	if (!port->bytes) {
-		free(port);
-		return ERR_NOMEM;
-	}
-	for (size_t i = 0; i < MESSAGES; i++)
-		prepare(port, i);
-	*out = &port->base;
-	return ERR_OK;
+	if (choice == LOOP_IO_URING)
+		return media_port_uring_open(sockets, out);
+	return media_port_mmsg_open(sockets, out);
 }

@@ -1,5 +1,5 @@
-// A thread's UDP sockets: what has arrived, in batches, and what leaves; a table of operations, so that the unit tests can
-// put a fake in its place. Datagrams that came as one train (GRO) are told one by one, side by side in memory.
+// A thread's UDP sockets: what has arrived, in batches, and what leaves. A table of operations: recvmmsg, io_uring, and a
+// fake one in the unit tests. Datagrams that came as one train (GRO) are told one by one, side by side in memory.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef RELAY_MEDIA_PORT_H
 #define RELAY_MEDIA_PORT_H
@@ -38,7 +38,8 @@ struct media_port {
 	int wake;           // eventfd that ends `wait`; -1: none
 };
 
-// Sockets stay the caller's.
-enum err media_port_open(const struct media_port *sockets, struct media_port **out) CHECK_RESULT;
+// Sockets stay the caller's. With io_uring the port belongs to the thread that first receives from it, and that thread may
+// be confined by then; with recvmmsg others may watch the sockets. LOOP_AUTO takes the faster one. ERR_NOMEM, ERR_IO.
+enum err media_port_open(enum loop_choice choice, const struct media_port *sockets, struct media_port **out) CHECK_RESULT;
 
 #endif

@@ -132,7 +132,7 @@ static enum err thread_init(struct media_threads *threads, size_t index)
 		return ERR_IO;
 	int leg = index == 0 ? options->leg_descriptor : -1;
 	const struct media_port sockets = { .descriptor = options->descriptor[index], .leg_descriptor = leg, .wake = thread->stop };
-	enum err err = media_port_open(&sockets, &thread->port);
+	enum err err = media_port_open(options->choice, &sockets, &thread->port);
 	if (err)
 		return err;
 	thread->mailbox = mailbox_new();

@@ -11,6 +11,7 @@ struct media_threads;
 
 struct media_threads_options {
 	size_t count;
+	enum loop_choice choice;     // how they receive
 	const int *descriptor;       // one socket each
 	int leg_descriptor;          // of the first thread; -1: none
 	const struct relay_legs *legs;

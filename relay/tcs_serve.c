@@ -171,7 +171,7 @@ static enum err open_relay(struct server *server)
 	struct loop_handlers handlers = relay_handlers(server->relay);
 	enum err err = loop_open(choice, &handlers, &server->loop);
 	if (!err && sockets.descriptor >= 0)
-		err = media_port_open(&sockets, &server->port);
+		err = media_port_open(LOOP_EPOLL, &sockets, &server->port); // the loop watches its sockets
 	return err ? err : relay_start(server->relay, server->loop, server->port);
 }
 
@@ -179,7 +179,7 @@ static enum err make_threads(struct server *server)
 {
 	struct relay *relay = server->relay;
 	const struct media_threads_options options = {
-		.count = server->sockets.threads,
+		.count = server->sockets.threads, .choice = (enum loop_choice)server->config->loop,
 		.descriptor = server->sockets.udp, .leg_descriptor = server->sockets.leg, .legs = &relay->legs,
 		.table = relay->table,
 	};

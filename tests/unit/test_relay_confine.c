@@ -213,6 +213,7 @@ static void a_confined_ring_does_what_it_is_for(void **state)
 		skip();
 	assert_int_equal(confine_ring(&ring, many, sizeof(many)), ERR_IO);
 	assert_int_equal(confine_ring(&ring, operations, sizeof(operations)), ERR_OK);
+	assert_int_equal(io_uring_enable_rings(&ring), 0);
 	io_uring_prep_nop(io_uring_get_sqe(&ring));
 	assert_int_equal(complete_one(&ring), 0);
 	io_uring_prep_openat(io_uring_get_sqe(&ring), AT_FDCWD, "/dev/null", O_RDONLY, 0);

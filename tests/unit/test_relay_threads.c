@@ -11,6 +11,7 @@
 #include "tests/fake/relay_world.h"
 
 #include <errno.h>
+#include <liburing.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -122,7 +123,7 @@ static void write_block(struct lab *lab)
 	assert_int_equal(table_block_write(lab->table, lab->block, ROOM, record, RECEIVERS, 0), ERR_OK);
 }
 
-static void lab_open(struct lab *lab)
+static void lab_open(struct lab *lab, enum loop_choice choice)
 {
 	char problem[RELAY_SOCKET_PROBLEM_MAX];
 	struct table_sizes sizes;
@@ -148,7 +149,7 @@ static void lab_open(struct lab *lab)
 	assert_int_equal(table_sender_open(lab->table, &sender), ERR_OK);
 	table_sender_move(lab->table, sender.handle, lab->sender_at.sin6_addr.s6_addr, lab->sender_at.sin6_port);
 	table_stream_set(lab->table, sender.handle, 0, lab->block, 0);
-	struct media_threads_options options = { .count = 2, .descriptor = lab->port, .leg_descriptor = -1, .table = lab->table };
+	const struct media_threads_options options = { .count = 2, .choice = choice, .descriptor = lab->port, .leg_descriptor = -1, .table = lab->table };
 	assert_int_equal(media_threads_new(&options, &lab->threads), ERR_OK);
 	assert_int_equal(media_threads_start(lab->threads), ERR_OK);
 }
@@ -227,13 +228,15 @@ static void hand_up(struct lab *lab)
 	assert_int_equal(lab->ups, 1);
 }
 
-static void bursts_are_multiplied_while_the_table_changes(void **state)
+static void multiply_bursts(enum loop_choice choice, const char *name)
 {
-	(void)state;
 	static struct lab lab;
 	static struct fanout_counters counters;
 	static struct relay_stats stats;
-	lab_open(&lab);
+	memset(&counters, 0, sizeof(counters));
+	memset(&stats, 0, sizeof(stats));
+	lab_open(&lab, choice);
+	assert_string_equal(media_threads_name(lab.threads), name);
 	for (uint16_t i = 0; i < BURSTS; i++) {
 		send_burst(&lab, (uint16_t)(i * BURST));
 		write_block(&lab); // the same receivers in other places
@@ -251,6 +254,22 @@ static void bursts_are_multiplied_while_the_table_changes(void **state)
 	assert_int_equal(stats.counter[STATS_send_refused], 0);
 	assert_true(stats.latency_count > 0 && stats.latency_max_ns < 5000000000u);
 	lab_close(&lab);
+}
+
+static void recvmmsg_multiplies_bursts_while_the_table_changes(void **state)
+{
+	(void)state;
+	multiply_bursts(LOOP_EPOLL, "recvmmsg");
+}
+
+static void a_ring_multiplies_bursts_while_the_table_changes(void **state)
+{
+	(void)state;
+	struct io_uring ring;
+	if (io_uring_queue_init(1, &ring, 0) < 0)
+		skip();
+	io_uring_queue_exit(&ring);
+	multiply_bursts(LOOP_IO_URING, "io_uring");
 }
 
 // ---------------------------------------------------------------- handshakes
@@ -330,7 +349,8 @@ int main(void)
 	log_init("test", LOG_ERROR);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_flood_of_one_kind_leaves_room_for_others),
-		cmocka_unit_test(bursts_are_multiplied_while_the_table_changes),
+		cmocka_unit_test(recvmmsg_multiplies_bursts_while_the_table_changes),
+		cmocka_unit_test(a_ring_multiplies_bursts_while_the_table_changes),
 		cmocka_unit_test(workers_shake_hands),
 	};
 	return cmocka_run_group_tests_name("relay_threads", tests, NULL, NULL);
