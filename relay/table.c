@@ -1,7 +1,7 @@
 // The table as a whole, and when what was replaced may be used again. SPDX-License-Identifier: Apache-2.0
 //
 //   replaced ─► gathering ─ round begins ─► resting ─ round is over ─► free
-//                                                          └─ extent that marks may name: a second more ─► free
+//                                                          └─ extent that marks may name: a second ─► mark void ─► gathering
 #include "relay/table_private.h"
 
 #include "relay/bpf_map.h"
@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MARKED_REST_MS = 1000 };
+enum { MARKED_REST_MS = 1000,
+       SHORT_SHARE = 2 }; // marks are void at once while fewer than one part in so many of all records are free
 
 // As many as the kernel has values for in per-CPU maps; glibc takes the number from this file. 0: not known, and then the
 // counters cannot be read, for the kernel writes all of them.
@@ -110,6 +111,7 @@ void table_retire_block(struct table *table, uint32_t block)
 {
 	table_list_add(&table->gathering.blocks, table->block_link, block);
 	table->gathering.is_used = true;
+	table->waiting += table->memory->block[block] != 0;
 }
 
 void table_retire_region(struct table *table, bool is_large, uint32_t region)
@@ -132,30 +134,48 @@ static uint32_t now_ms(void)
 	return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
-static void give_extent(struct table *table, uint32_t first)
-{
-	const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
-	table_extent_give(&table->extents, first, (uint32_t)extent->count + 1);
-	table->waiting--;
-}
-
 // Packets with a mark that names the extent may still lie in a socket's queue, or between threads.
 static void free_extent(struct table *table, uint32_t first)
 {
 	bool is_marked = table->extents.prev[first]; // see table_block_write
 	if (!is_marked) {
-		give_extent(table, first);
+		const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
+		table_extent_give(&table->extents, first, (uint32_t)extent->count + 1);
+		table->waiting--;
 		return;
 	}
 	table->extents.prev[first] = now_ms() + MARKED_REST_MS;
 	table_list_add(&table->marked, table->extents.next, first);
 }
 
-static void free_marked(struct table *table)
+// From now on the mark leads nowhere, and who has it takes what its stream leads to. When those who followed it just before
+// have let go, the extent is free.
+static void void_mark(struct table *table, uint32_t first)
 {
+	struct fanout_extent *extent = (struct fanout_extent *)&table->memory->receiver[first];
+	__atomic_store_n(&extent->generation, (uint8_t)(extent->generation + 1), __ATOMIC_RELEASE);
+	table->extents.prev[first] = 0;
+	table_list_add(&table->gathering.extents, table->extents.next, first);
+	table->gathering.is_used = true;
+}
+
+static void void_marks(struct table *table)
+{
+	struct table_extents *e = &table->extents;
+	bool is_short = e->free_records < e->records / SHORT_SHARE;
 	uint32_t now = table->marked.first ? now_ms() : 0;
-	while (table->marked.first && (int32_t)(now - table->extents.prev[table->marked.first]) >= 0)
-		give_extent(table, table_list_take(&table->marked, table->extents.next));
+	while (table->marked.first && (is_short || (int32_t)(now - e->prev[table->marked.first]) >= 0))
+		void_mark(table, table_list_take(&table->marked, e->next));
+}
+
+// All have let go of the block and of who was in it.
+static void free_block(struct table *table, uint32_t block)
+{
+	uint32_t first = (uint32_t)table->memory->block[block];
+	table->memory->block[block] = 0;
+	if (first)
+		free_extent(table, first);
+	table_list_add(&table->free_blocks, table->block_link, block);
 }
 
 static void clear_sender(struct table *table, uint32_t index)
@@ -176,7 +196,7 @@ static void free_resting(struct table *table)
 	while ((item = table_list_take(&limbo->extents, table->extents.next)))
 		free_extent(table, item);
 	while ((item = table_list_take(&limbo->blocks, table->block_link)))
-		table_list_add(&table->free_blocks, table->block_link, item);
+		free_block(table, item);
 	while ((item = table_list_take(&limbo->senders, table->sender_link)))
 		clear_sender(table, item - 1);
 	for (unsigned class = 0; class < TABLE_CLASSES; class++) {
@@ -188,7 +208,7 @@ static void free_resting(struct table *table)
 
 void table_reclaim(struct table *table)
 {
-	free_marked(table);
+	void_marks(table);
 	if (table->resting.is_used) {
 		if (!table_grace_is_over(&table->grace))
 			return;

@@ -5,7 +5,7 @@
 // A change is published at once, by one store. What it replaced waits until the kernel's programs (an RCU grace period,
 // by an update of the map `grace`, on a thread of the table's own) and all media threads have let go of it. Extents that
 // packets are marked with (receivers outside of the kernel behind some inside, TLS, other relays) wait a second more, since
-// such packets may still be queued. SPDX-License-Identifier: Apache-2.0
+// such packets may still be queued; less, when room is short, and then such a packet goes to whom its stream leads now. SPDX-License-Identifier: Apache-2.0
 #ifndef RELAY_TABLE_H
 #define RELAY_TABLE_H
 
@@ -98,6 +98,13 @@ void table_block_free(struct table *table, uint32_t block); // no stream may lea
 // allows of FANOUT_EXTENT_TCX and _XDP; of that remains what these records allow.
 enum err table_block_write(struct table *table, uint32_t block, uint32_t room, const struct fanout_receiver *records,
 			   size_t count, uint16_t flags) CHECK_RESULT;
+// Is there more than what is kept for those blocks that must be written?
+bool table_has_spare(const struct table *table);
+// What can be done when the table is full: whoever is not among these records, which rise by member, does not
+// receive any more, at once.
+void table_block_restrict(struct table *table, uint32_t block, const struct fanout_receiver *records, size_t count);
+// The first record of the extent that a mark names, if it still is what it was, and of this room. 0: no.
+uint32_t table_marked(const struct table_memory *memory, uint32_t mark, uint32_t room);
 // The records as they are now: header, then header->count records. NULL: empty.
 const struct fanout_extent *table_block_extent(const struct table *table, uint32_t block);
 // Number of changes published, and of extents that wait for their grace period.

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SPARE_SHARE = 4 };
+
 enum err table_block_init(struct table *table)
 {
 	uint32_t blocks = table->memory->sizes.blocks;
@@ -39,11 +41,11 @@ static void publish(struct table *table, uint32_t block, uint32_t first)
 	table_reclaim(table);
 }
 
+// Somebody may have been led here just before the stream led elsewhere: who is in the block stays until all have let go.
 void table_block_free(struct table *table, uint32_t block)
 {
-	if (table->memory->block[block])
-		publish(table, block, 0);
 	table_retire_block(table, block);
+	table_reclaim(table);
 }
 
 enum { KIND_IPV4, KIND_IPV6, KIND_OUTSIDE, KINDS };
@@ -134,10 +136,48 @@ enum err table_block_write(struct table *table, uint32_t block, uint32_t room, c
 	return ERR_OK;
 }
 
+bool table_has_spare(const struct table *table) { return table->extents.free_records >= table->extents.records / SPARE_SHARE; }
+
+static bool is_among(const struct fanout_receiver *records, size_t count, uint32_t member)
+{
+	size_t low = 0, high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (records[middle].member < member)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && records[low].member == member;
+}
+
+void table_block_restrict(struct table *table, uint32_t block, const struct fanout_receiver *records, size_t count)
+{
+	uint32_t first = (uint32_t)table->memory->block[block];
+	if (!first)
+		return;
+	const struct fanout_extent *extent = (const struct fanout_extent *)&table->memory->receiver[first];
+	struct fanout_receiver *record = &table->memory->receiver[first + 1];
+	for (size_t i = 0; i < extent->count; i++) {
+		if (!is_among(records, count, record[i].member))
+			__atomic_store_n(&record[i].room, 0, __ATOMIC_RELAXED);
+	}
+}
+
 const struct fanout_extent *table_block_extent(const struct table *table, uint32_t block)
 {
 	uint32_t first = table->memory->block[block];
 	return first ? (const struct fanout_extent *)&table->memory->receiver[first] : NULL;
+}
+
+uint32_t table_marked(const struct table_memory *memory, uint32_t mark, uint32_t room)
+{
+	uint32_t first = FANOUT_MARK_FIRST(mark);
+	if (first == 0 || first >= memory->sizes.receivers)
+		return 0;
+	const struct fanout_extent *extent = (const struct fanout_extent *)&memory->receiver[first];
+	bool is_same = __atomic_load_n(&extent->generation, __ATOMIC_ACQUIRE) == FANOUT_MARK_GENERATION(mark) && extent->room == room;
+	return is_same && extent->count < memory->sizes.receivers - first ? first : 0;
 }
 
 void table_receiver_finish(struct fanout_receiver *record)

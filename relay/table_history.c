@@ -118,8 +118,7 @@ static void publish(struct table *table, struct fanout_sender *sender, uint8_t s
 	table->history_bytes -= history_bytes(before);
 	if (!before)
 		return;
-	if (history)
-		copy_kept(table->memory, before, history);
+	copy_kept(table->memory, before, history);
 	table_retire_region(table, FANOUT_HISTORY_IS_LARGE(before), table_region_of(FANOUT_HISTORY_FIRST(before)));
 }
 
@@ -136,12 +135,6 @@ void table_history_begin(struct table *table, struct fanout_sender *sender, uint
 		history = take(table, entry, 0, is_large, log2);
 	if (history)
 		publish(table, sender, stream, history);
-}
-
-void table_history_stop(struct table *table, struct fanout_sender *sender, uint8_t stream)
-{
-	if (sender->stream[stream].history)
-		publish(table, sender, stream, 0);
 }
 
 void table_history_end(struct table *table, struct fanout_sender *sender, uint32_t index, uint8_t stream)

@@ -75,9 +75,7 @@ void table_block_fini(struct table *table);
 
 // A first region, if the stream has none and there is room.
 void table_history_begin(struct table *table, struct fanout_sender *sender, uint8_t stream);
-// Of a stream that leads nowhere any more.
-void table_history_stop(struct table *table, struct fanout_sender *sender, uint8_t stream);
-// `index`: of the sender's entry. All: when it is closed.
+// Of a stream that leads nowhere any more; `index` is of the sender's entry. All: when it is closed.
 void table_history_end(struct table *table, struct fanout_sender *sender, uint32_t index, uint8_t stream);
 void table_history_end_all(struct table *table, struct fanout_sender *sender, uint32_t index);
 

@@ -120,8 +120,6 @@ void table_stream_set(struct table *table, uint32_t handle, uint8_t stream, uint
 	__atomic_store_n(&s->block, block, __ATOMIC_RELEASE);
 	if (!block)
 		table_history_end(table, sender, table_index(handle), stream);
-	if (!block)
-		table_history_stop(table, sender, stream);
 	table_stream_position(table, handle, stream);
 	table->changes++;
 	table_reclaim(table);
