@@ -65,7 +65,6 @@ static void serve(struct media_thread *thread, const struct media_port_batch *ba
 {
 	struct media *media = &thread->media;
 	count_received(&thread->stats, batch);
-	media_note_load(media, batch->is_full, batch->is_full ? thread->port->ops->backlog(thread->port) : 0);
 	(void)media_receive(media, batch->datagram, batch->count);
 	outbox_flush(media->outbox);
 	if (media->leg_outbox)
@@ -104,13 +103,13 @@ static void *run(void *context)
 	while (!__atomic_load_n(&thread->all->is_stopping, __ATOMIC_ACQUIRE)) {
 		struct media_port_batch batch;
 		thread->port->ops->receive(thread->port, &batch);
-		if (batch.count > 0) {
+		media_note_load(&thread->media, batch.is_full, batch.is_full ? thread->port->ops->backlog(thread->port) : 0);
+		if (batch.count > 0)
 			serve(thread, &batch);
-			if (batch.is_full)
-				(void)sched_yield(); // the control thread is as urgent, and must not starve
+		if (batch.is_full) {
+			(void)sched_yield(); // the control thread is as urgent, and must not starve
 			continue;
 		}
-		media_note_load(&thread->media, false, 0);
 		table_reader_offline(thread->reader);
 		thread->port->ops->wait(thread->port);
 		table_reader_online(thread->reader);
