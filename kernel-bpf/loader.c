@@ -33,6 +33,8 @@ static const char usage[] =
 	"  --verbose            what libbpf and the kernel's verifier say, to the standard error output\n"
 	"  --help\n";
 
+static const char not_ethernet[] = "no Ethernet frames";
+
 enum wish { WISH_AUTO, WISH_TCX, WISH_XDP };
 
 struct arguments {
@@ -255,7 +257,7 @@ static bool tell_maps(const struct loader *loader)
 
 static bool may_have_xdp(const struct loader *loader, const struct loader_device *device)
 {
-	return device->has_native_xdp && loader->arguments.wish != WISH_TCX &&
+	return device->has_native_xdp && device->is_ethernet && loader->arguments.wish != WISH_TCX &&
 	       (!device->is_virtual || loader->arguments.wish == WISH_XDP);
 }
 
@@ -401,6 +403,8 @@ static bool attach(struct loader *loader, struct loader_device *device)
 	struct attached a = { .device = device, .slot = loader->next_slot };
 	if (device->ifindex == 0) {
 		note(&a, "there is no such device");
+	} else if (!device->is_ethernet) {
+		note(&a, "%s", not_ethernet);
 	} else if (loader->next_slot == FANOUT_DEVICES) {
 		note(&a, "more than %d devices", FANOUT_DEVICES - 1);
 	} else {
@@ -453,6 +457,10 @@ static int check(const struct loader *loader)
 		const struct loader_device *d = &loader->device[i];
 		if (d->ifindex == 0) {
 			printf("%-10s there is no such device\n", d->name);
+			continue;
+		}
+		if (!d->is_ethernet) {
+			printf("%-10s %s\n", d->name, not_ethernet);
 			continue;
 		}
 		bool has_xdp = may_have_xdp(loader, d) && loader->has_xdp;

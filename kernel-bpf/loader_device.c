@@ -10,6 +10,7 @@
 #include <linux/netdev.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,15 @@ static void ask_driver(int socket, struct loader_device *device)
 		device->ring = ring.tx_pending;
 }
 
+// Tunnels (tun, WireGuard, GRE) carry bare IP packets.
+static bool ask_ethernet(int socket, const struct loader_device *device)
+{
+	struct ifreq request = { 0 };
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", device->name);
+	return ioctl(socket, SIOCGIFHWADDR, &request) == 0 &&
+	       (request.ifr_hwaddr.sa_family == ARPHRD_ETHER || request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK);
+}
+
 static uint32_t ask_parent(int socket, const struct loader_device *device)
 {
 	struct vlan_ioctl_args request = { .cmd = GET_VLAN_REALDEV_NAME_CMD };
@@ -109,6 +119,7 @@ static void ask_all(int socket, struct loader_device *device)
 	if (device->ifindex == 0 || ioctl(socket, SIOCGIFMTU, &request) != 0)
 		return;
 	device->mtu = (uint32_t)request.ifr_mtu;
+	device->is_ethernet = ask_ethernet(socket, device);
 	ask_driver(socket, device);
 	ask_features(socket, device);
 	loader_device_ask_xdp(device);

@@ -17,6 +17,7 @@ struct loader_device {
 	uint32_t ifindex, parent; // parent: ifindex of the device below, if this is a VLAN; else 0
 	uint32_t mtu;
 	uint32_t ring;        // transmit ring in packets, 0: not known
+	bool is_ethernet;     // its packets begin with an Ethernet header, as the programs expect; `lo` too
 	bool is_virtual;      // no hardware behind it: native XDP, if there is any, costs a copy for each packet
 	bool has_native_xdp;  // and redirects
 	bool has_xmit;        // takes redirected packets; some drivers only once they have a program

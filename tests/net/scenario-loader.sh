@@ -2,7 +2,8 @@
 # The loader: what is attached where and why not, what goes away with whoever holds the links, and every way in which the
 # kernel or a device can refuse. relay_hold stands for the relay.
 #
-#   server: lo, plain (veth, other end without GRO), ready (veth, other end with GRO), bare (no address), idle (down)
+#   server: lo, plain (veth, other end without GRO), ready (veth, other end with GRO), bare (no address), idle (down),
+#           layer3 (tun: no Ethernet header)
 #
 # SPDX-License-Identifier: Apache-2.0
 LIMIT_S=60
@@ -19,6 +20,9 @@ done
 ip -n server address add 10.77.1.1/24 dev plain
 ip -n server -6 address add fd77:2::1/64 dev ready nodad
 ip -n server address add 10.77.3.1/24 dev idle
+on server ip tuntap add dev layer3 mode tun
+ip -n server address add 10.77.4.1/24 dev layer3
+ip -n server link set layer3 up
 on server ethtool -K ready-end gro on >/dev/null 2>&1
 
 # hold LABEL DEVICES ENGINE [confined]: until release LABEL
@@ -50,6 +54,7 @@ lab_check "auto: programs where there is a global address, and on lo" \
 	test "$(sed -n 's/^device \([a-z-]*\) .*/\1/p' "$lab/auto.out" | sort | tr '\n' ' ')" = "lo plain ready "
 lab_check "auto: tcx on virtual devices" test "$(engines auto plain) $(engines auto ready)" = "tcx tcx"
 lab_check "auto: says why there is no XDP" says auto 'plain: tcx; no XDP: a virtual device'
+lab_check "auto: not where packets have no Ethernet header, and says so" says auto 'layer3: user space \(no Ethernet frames\)'
 lab_check "three tcx programs, no XDP" are_attached 3 0
 lab_check "memory and maps are the same" says auto '^ready'
 release auto
