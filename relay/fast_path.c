@@ -263,6 +263,7 @@ static bool map_into(struct table_memory *memory, enum loader_map map, void **ou
 	if (start == MAP_FAILED)
 		return false;
 	(void)madvise(start, bytes, MADV_DONTDUMP); // keys
+	(void)madvise(start, bytes, MADV_DONTFORK); // which the manager's spawner is not to see either
 	*out = start;
 	return true;
 }
