@@ -19,6 +19,7 @@ struct copies {
 	struct fanout_counters *counts;
 	const struct fanout_extent *extent;
 	uint32_t first;     // the extent's header
+	uint32_t room;      // the sender's: who is in another gets nothing, whatever the list says
 	uint32_t sender;    // whose record is left out
 	uint32_t base;      // of the UDP checksum
 	uint32_t udp_bytes;
@@ -45,7 +46,7 @@ FANOUT_INLINE uint32_t copies_write(struct copies *c, const struct fanout_receiv
 {
 	if (r->member == c->sender)
 		return 0;
-	if (r->room != c->extent->room || r->family != c->family) {
+	if (r->room != c->room || r->family != c->family) {
 		c->counts->counter[FANOUT_room_foreign] += c->packets;
 		return 0;
 	}

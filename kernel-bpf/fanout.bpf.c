@@ -91,7 +91,7 @@ int fanout_tcx(struct __sk_buff *skb)
 	}
 	uint64_t begun_ns = pace_begin(t.cpu, t.settings);
 	int verdict = skb->gso_size ? train_forward(&t) : single_forward(&t);
-	if (verdict == TCX_REDIRECT || t.skb->mark)
+	if (verdict == TCX_REDIRECT || FANOUT_MARK_IS(t.skb->mark))
 		pace_end(t.cpu, t.settings, t.counts, begun_ns, false);
 	return verdict;
 }

@@ -89,7 +89,7 @@ FANOUT_INLINE uint32_t flight_begin(struct arrival *a)
 	flight->next = a->route.first + 1;
 	flight->end = flight->next + a->route.extent->in_kernel;
 	flight->skip = a->skip;
-	flight->room = a->route.extent->room;
+	flight->room = a->route.sender->room;
 	flight->sender = a->route.sender->index;
 	flight->base = rewrite_base(p);
 	flight->udp_bytes = p->packet.size + PARSE_UDP_BYTES;

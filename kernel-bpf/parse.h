@@ -18,7 +18,7 @@
 enum parsed {
 	PARSED_FOREIGN, // not for a port of ours
 	PARSED_WHOLE,
-	PARSED_ODD,    // options, extension headers or a fragment, perhaps for us
+	PARSED_ODD,    // options, extension headers or a fragment, perhaps for us; `destination` is set
 	PARSED_LENGTH, // for us, but the lengths of frame, IP and UDP do not agree
 	PARSED_HIDDEN, // what is to be read is not in the part of the frame that can be read in place
 };
@@ -105,10 +105,10 @@ FANOUT_INLINE enum parsed parse_ipv4(struct parse *p, const struct frame *frame,
 		return PARSED_HIDDEN;
 	if (ip->protocol != IPPROTO_UDP || ip->version != 4)
 		return PARSED_FOREIGN;
+	parse_mapped(p->destination, ip->daddr);
 	if (ip->ihl != 5 || (ip->frag_off & bpf_htons(IP_MORE_OR_OFFSET)))
 		return PARSED_ODD;
 	parse_mapped((uint64_t *)p->packet.peer, ip->saddr);
-	parse_mapped(p->destination, ip->daddr);
 	p->family = FANOUT_IPV4;
 	p->ecn = ip->tos & 3;
 	p->old_ports = checksum_fold(parse_word(udp));
@@ -127,14 +127,14 @@ FANOUT_INLINE enum parsed parse_ipv6(struct parse *p, const struct frame *frame,
 		return PARSED_HIDDEN;
 	if (ip->version != 6)
 		return PARSED_FOREIGN;
-	if (ip->nexthdr != IPPROTO_UDP)
-		return PARSED_ODD;
 	uint64_t *peer = (uint64_t *)p->packet.peer;
 	const uint64_t *addresses = (const void *)&ip->saddr; // the destination follows
-	peer[0] = addresses[0];
-	peer[1] = addresses[1];
 	p->destination[0] = addresses[2];
 	p->destination[1] = addresses[3];
+	if (ip->nexthdr != IPPROTO_UDP)
+		return PARSED_ODD;
+	peer[0] = addresses[0];
+	peer[1] = addresses[1];
 	p->family = FANOUT_IPV6;
 	p->ecn = (uint8_t)(bpf_ntohl(parse_word(ip)) >> 20 & 3);
 	p->old_ports = checksum_fold(parse_word(udp));

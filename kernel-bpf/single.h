@@ -19,11 +19,14 @@ struct passage {
 	struct route route;
 };
 
-// To user space, which decides. The mark would say that it is done but for some receivers.
+// To user space, which decides; or on its way to another machine, to whose trains and fragments nothing is done. A mark of
+// ours would say that all is done but for some receivers; those of others are not touched.
 FANOUT_INLINE int single_pass(struct passage *t, enum fanout_counter reason)
 {
-	t->skb->mark = 0;
-	pace_count(t->counts, reason, 1);
+	if (FANOUT_MARK_IS(t->skb->mark))
+		t->skb->mark = 0;
+	if (route_is_for_us(t->parse))
+		pace_count(t->counts, reason, 1);
 	return TCX_NEXT;
 }
 
@@ -114,6 +117,7 @@ FANOUT_INLINE int single_copy(struct passage *t, enum check check, uint32_t pack
 		.counts = t->counts,
 		.extent = t->route.extent,
 		.first = t->route.first,
+		.room = t->route.sender->room,
 		.sender = t->route.sender->index,
 		.base = rewrite_base(t->parse),
 		.udp_bytes = bytes + PARSE_UDP_BYTES,

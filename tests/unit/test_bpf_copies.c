@@ -407,6 +407,21 @@ static void room_of_another(void **state)
 	}
 }
 
+// A block that leads to another room's list, by whatever mistake: nobody gets anything.
+static void list_of_another_room(void **state)
+{
+	for (enum engine engine = ENGINE_TCX; engine <= ENGINE_XDP; engine++) {
+		struct scene *s = scene_of(state, engine);
+		struct bpf_flow flow;
+		forward_one(s, 4, 4, 0, 300, &flow);
+		s->lab.sender[BPF_LAB_SENDER].room++;
+		send_frame(s, &flow);
+		expect_nothing(s);
+		expect_counter(s, FANOUT_room_foreign, 4);
+		expect_counter(s, FANOUT_media_forwarded, 0);
+	}
+}
+
 // ---------------------------------------------------------------- trains
 
 static void train(struct scene *s, uint8_t family, size_t ipv4, size_t ipv6, size_t count, size_t bytes, size_t last)
@@ -549,6 +564,7 @@ int main(void)
 		cmocka_unit_test(xdp_tags),
 		cmocka_unit_test(some_outside),
 		cmocka_unit_test(room_of_another),
+		cmocka_unit_test(list_of_another_room),
 		cmocka_unit_test(trains_of_all_sizes),
 		cmocka_unit_test(trains_cut_in_software),
 		cmocka_unit_test(trains_of_two_streams),
