@@ -5,6 +5,8 @@
 #include "relay/bpf_map.h"
 #include "relay/receivers.h"
 #include "relay/relay.h"
+#include "relay/relay_address.h"
+#include "relay/tcs_config.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -132,6 +134,16 @@ static bool is_own(const struct relay *relay, const struct in6_addr *address)
 	return false;
 }
 
+// Does the relay listen there? The same port of another address is somebody else's.
+static bool is_listened(const struct relay *relay, const struct in6_addr *own)
+{
+	struct sockaddr_in6 listen;
+	if (relay_address_parse(relay->config->listen_address, 0, &listen) || IN6_IS_ADDR_UNSPECIFIED(&listen.sin6_addr))
+		return true;
+	bool is_any_ipv4 = IN6_IS_ADDR_V4MAPPED(&listen.sin6_addr) && listen.sin6_addr.s6_addr32[3] == INADDR_ANY;
+	return is_any_ipv4 ? IN6_IS_ADDR_V4MAPPED(own) : IN6_ARE_ADDR_EQUAL(&listen.sin6_addr, own);
+}
+
 static void forget_addresses(struct relay *relay, int map)
 {
 	struct engine_choice *engine = &relay->engine;
@@ -164,7 +176,7 @@ static void tell_addresses(struct relay *relay)
 	struct in6_addr own;
 	forget_addresses(relay, map);
 	for (size_t i = 0; neighbours_own_address(relay->neighbours, i, &own) && engine->address_count < ENGINE_ADDRESSES_MAX; i++) {
-		if (!is_noted(engine, &own) && !bpf_map_update(map, &own, &present))
+		if (is_listened(relay, &own) && !is_noted(engine, &own) && !bpf_map_update(map, &own, &present))
 			engine->address[engine->address_count++] = own;
 	}
 }

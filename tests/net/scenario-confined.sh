@@ -45,6 +45,10 @@ join 1 14 "${VIDEO[@]}"
 join 2 13 "${VIDEO[@]}"
 wait_media 2 1 2
 
+# --- beside it: the relay listens on $SERVER only. The host's own word that nobody is there shows that it got the datagram.
+is_answered() { ! on client-1 bash -c "exec 5<>/dev/udp/10.77.1.1/$UDP_PORT; echo a >&5; sleep 0.2; echo b >&5" 2>/dev/null; }
+lab_check "what comes to the same port of another address is not the relay's" is_answered
+
 # --- from inside
 relay_inject "$relay" confined >"$lab/inject.out" 2>&1
 status=$?
