@@ -13,6 +13,8 @@
 #define IDLE_NS 30000000000u         // a stream without packets gives back what it has in the table
 #define SUBSCRIBE_NS 10000000u       // a member's allowance of messages that take effect at once: 100 a second,
 #define SUBSCRIBE_BURST_NS 500000000u // 50 at once; others wait for the next tick
+#define RECORD_NS 30000u              // a room's allowance of records that are written at once: 33,000 a second,
+#define RECORD_BURST_NS 250000000u    // 8,000 in a row; what changes beyond waits for the next tick
 
 // ---------------------------------------------------------------- one receiver
 
@@ -110,15 +112,30 @@ static void find_positions(struct relay *relay, const struct member *sender, con
 	}
 }
 
+// Whether the first could be written; streams of others that could not lead to the first.
+static enum err write_blocks(struct relay *relay, struct room *room, const struct receivers_list *all, struct receivers_list *scratch)
+{
+	enum err first = ERR_OK;
+	for (struct room_block *block = room->block; block; block = block->next) {
+		if (!block->is_changed)
+			continue;
+		enum err err = receivers_block_write(relay, room, block, all, scratch);
+		if (block == room->block)
+			first = err;
+		else if (err)
+			receivers_block_give_up(relay, room, block);
+		room->written_ns += scratch->count * RECORD_NS;
+	}
+	return first;
+}
+
 // Blocks first, then the streams that lead to them, then blocks that nobody needs any more: so that there is a list of
 // receivers for every stream at any time.
 static enum err write_room(struct relay *relay, struct room *room, const struct receivers_list *all, struct receivers_list *scratch)
 {
 	enum err err = receivers_block_all(relay, room);
-	for (struct room_block *block = room->block; block && !err; block = block->next) {
-		if (block->is_changed)
-			err = receivers_block_write(relay, room, block, all, scratch);
-	}
+	if (!err)
+		err = write_blocks(relay, room, all, scratch);
 	for (size_t i = 0; i < room->count && !err; i++) {
 		struct member *sender = room->member[i];
 		for (size_t n = 0; n < sender->stream_count; n++) {
@@ -126,7 +143,7 @@ static enum err write_room(struct relay *relay, struct room *room, const struct 
 			if (stream->block != stream->wanted_block) {
 				stream->block = stream->wanted_block;
 				lead(relay, sender, stream);
-			} else if (stream->block->is_written) {
+			} else if (stream->block && stream->block->is_written) {
 				find_positions(relay, sender, stream);
 			}
 		}
@@ -149,16 +166,31 @@ static void flush_room(struct relay *relay, struct room *room)
 		}
 		list_free(&all);
 	}
-	room->is_changed_later = err != ERR_OK;
+	room->is_urgent = false;
+	room->is_stuck = room->is_changed_later = err != ERR_OK;
 	if (err)
 		relay_stats_add(&relay->stats, STATS_table_full, 1);
+}
+
+// Members who change path, address or subscriptions all the time must not keep the control thread busy, nor fill the table
+// with what was replaced. Who leaves is gone at once.
+static bool may_write(const struct relay *relay, struct room *room)
+{
+	uint64_t now_ns = relay_now_ns(relay);
+	if (room->written_ns < now_ns)
+		room->written_ns = now_ns;
+	return room->is_urgent || room->written_ns <= now_ns + RECORD_BURST_NS;
 }
 
 void receivers_flush(struct relay *relay)
 {
 	struct room *room;
-	while ((room = rooms_take_changed(relay->rooms)) != NULL)
-		flush_room(relay, room);
+	while ((room = rooms_take_changed(relay->rooms)) != NULL) {
+		if (may_write(relay, room))
+			flush_room(relay, room);
+		else
+			room->is_changed_later = true;
+	}
 }
 
 // ---------------------------------------------------------------- what changes
@@ -239,10 +271,11 @@ enum err receivers_open_stream(struct relay *relay, struct flow *flow, uint8_t s
 	if (!found)
 		return ERR_LIMIT;
 	if (!found->block) {
-		if (sender->room->is_changed_later)
-			return ERR_FULL; // not with every packet
 		found->is_resubscribed = true;
-		flush_room(relay, sender->room);
+		if (!sender->room->is_stuck) // else it is tried by the tick, not with every packet
+			flush_room(relay, sender->room);
+		if (!found->block) // as it was written last
+			found->block = found->wanted_block = sender->room->block;
 	}
 	if (!found->block)
 		return ERR_FULL;
@@ -256,6 +289,7 @@ void receivers_forget(struct relay *relay, struct member *member)
 {
 	struct room *room = member->room;
 	room_forget_wishes(room, member->index);
+	room->is_urgent = true;
 	for (size_t i = 0; i < member->stream_count; i++)
 		member->stream[i]->block = member->stream[i]->wanted_block = NULL;
 	if (room->count == 1) {
@@ -303,8 +337,10 @@ void receivers_tick(struct relay *relay, uint64_t now_ns)
 	for (struct room *room = rooms_next(relay->rooms, NULL); room; room = rooms_next(relay->rooms, room)) {
 		for (size_t i = 0; i < room->count; i++)
 			tick_member(relay, room->member[i], now_ns);
-		if (room->is_changed_later)
+		if (room->is_changed_later || (room->retry_ns && now_ns >= room->retry_ns)) {
+			room->is_urgent = true;
 			rooms_change(relay->rooms, room);
+		}
 	}
 	receivers_flush(relay);
 }

@@ -14,8 +14,8 @@ struct relay;
 void receivers_changed(struct relay *relay, struct room *room);
 // The same for every room: next hops, devices, engine.
 void receivers_changed_all(struct relay *relay);
-// Write what has changed. At the end of every wake-up, and before a stream is opened. What the table has no room for
-// stays as it was and is tried again by the next tick.
+// Write what has changed. At the end of every wake-up. What the table has no room for, or what a room that changes all
+// the time has no allowance for, is written by the next tick; who has left does not receive any more in any case.
 void receivers_flush(struct relay *relay);
 // Every 100 ms: what had to wait, sizes of histories, streams that have ended.
 void receivers_tick(struct relay *relay, uint64_t now_ns);

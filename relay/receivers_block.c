@@ -51,17 +51,39 @@ static size_t find_unwilling(const struct room *room, const struct member *sende
 static enum err find_block(struct relay *relay, struct room *room, const uint32_t *unwilling, size_t count, struct room_block **out)
 {
 	struct room_block **at = &room->block;
-	for (; *at; at = &(*at)->next) {
+	size_t blocks = 0;
+	for (; *at; at = &(*at)->next, blocks++) {
 		if ((*at)->unwilling_count == count && (count == 0 || memcmp((*at)->unwilling, unwilling, count * sizeof(*unwilling)) == 0))
 			break;
 	}
-	enum err err = *at ? ERR_OK : block_new(relay, unwilling, count, at);
+	bool is_allowed = blocks == 0 || (blocks <= room->count * RECEIVERS_BLOCKS_EACH && table_has_spare(relay->table));
+	enum err err = *at ? ERR_OK : is_allowed ? block_new(relay, unwilling, count, at) : ERR_FULL;
 	*out = *at;
 	return err;
 }
 
-static enum err resubscribe(struct relay *relay, struct room *room, uint32_t *unwilling)
+// Nobody is silent because there is no room for a list of its own: everybody's list does, of which some have no need.
+static void lead_to_everybody(struct relay *relay, struct room *room, struct room_stream *stream)
 {
+	stream->wanted_block = room->block;
+	stream->is_resubscribed = true;
+	room->retry_ns = relay_now_ns(relay) + RECEIVERS_RETRY_NS;
+	relay_stats_add(&relay->stats, STATS_table_full, 1);
+}
+
+void receivers_block_give_up(struct relay *relay, struct room *room, const struct room_block *block)
+{
+	for (size_t i = 0; i < room->count; i++) {
+		for (size_t n = 0; n < room->member[i]->stream_count; n++) {
+			if (room->member[i]->stream[n]->wanted_block == block)
+				lead_to_everybody(relay, room, room->member[i]->stream[n]);
+		}
+	}
+}
+
+static void resubscribe(struct relay *relay, struct room *room, uint32_t *unwilling)
+{
+	room->retry_ns = 0;
 	for (size_t i = 0; i < room->count; i++) {
 		struct member *sender = room->member[i];
 		for (size_t n = 0; n < sender->stream_count; n++) {
@@ -69,24 +91,26 @@ static enum err resubscribe(struct relay *relay, struct room *room, uint32_t *un
 			if (!stream->is_resubscribed)
 				continue;
 			size_t count = find_unwilling(room, sender, stream->stream, unwilling);
-			enum err err = find_block(relay, room, unwilling, count, &stream->wanted_block);
-			if (err)
-				return err;
-			stream->is_resubscribed = false;
+			if (find_block(relay, room, unwilling, count, &stream->wanted_block))
+				lead_to_everybody(relay, room, stream);
+			else
+				stream->is_resubscribed = false;
 		}
 	}
-	return ERR_OK;
 }
 
 enum err receivers_block_all(struct relay *relay, struct room *room)
 {
 	struct room_block *first;
 	enum err err = room->block ? ERR_OK : find_block(relay, room, NULL, 0, &first);
-	uint32_t *unwilling = err ? NULL : malloc(room->count * sizeof(*unwilling));
-	if (!err)
-		err = unwilling ? resubscribe(relay, room, unwilling) : ERR_NOMEM;
+	if (err)
+		return err;
+	uint32_t *unwilling = malloc(room->count * sizeof(*unwilling));
+	if (!unwilling)
+		return ERR_NOMEM;
+	resubscribe(relay, room, unwilling);
 	free(unwilling);
-	return err;
+	return ERR_OK;
 }
 
 // ---------------------------------------------------------------- what
@@ -121,10 +145,14 @@ enum err receivers_block_write(struct relay *relay, const struct room *room, str
 	for (size_t i = 0; i < scratch->count; i++)
 		table_receiver_finish(&scratch->record[i]);
 	uint64_t digest = digest_of(scratch, flags);
+	bool is_allowed = block == room->block || table_has_spare(relay->table);
 	if (digest != block->digest) {
-		enum err err = table_block_write(relay->table, block->block, room->number, scratch->record, scratch->count, flags);
-		if (err)
+		enum err err = is_allowed ? table_block_write(relay->table, block->block, room->number, scratch->record, scratch->count, flags) : ERR_FULL;
+		if (err) {
+			table_block_restrict(relay->table, block->block, scratch->record, scratch->count);
+			block->digest = 0;
 			return err;
+		}
 		block->is_written = true;
 		block->digest = digest;
 	}
@@ -134,29 +162,25 @@ enum err receivers_block_write(struct relay *relay, const struct room *room, str
 
 // ---------------------------------------------------------------- enough
 
-static bool is_used(const struct room *room, const struct room_block *block)
+void receivers_block_tidy(struct relay *relay, struct room *room)
 {
 	for (size_t i = 0; i < room->count; i++) {
 		for (size_t n = 0; n < room->member[i]->stream_count; n++) {
-			if (room->member[i]->stream[n]->block == block)
-				return true;
+			struct room_block *block = room->member[i]->stream[n]->block;
+			if (block)
+				block->is_used = true;
 		}
 	}
-	return false;
-}
-
-void receivers_block_tidy(struct relay *relay, struct room *room)
-{
-	room->block->is_written = false;
-	for (struct room_block **at = &room->block->next; *at;) {
+	room->block->is_used = true;
+	for (struct room_block **at = &room->block; *at;) {
 		struct room_block *block = *at;
-		block->is_written = false;
-		if (is_used(room, block)) {
-			at = &block->next;
+		if (!block->is_used) {
+			*at = block->next;
+			block_free(relay, block);
 			continue;
 		}
-		*at = block->next;
-		block_free(relay, block);
+		block->is_used = block->is_written = false;
+		at = &block->next;
 	}
 }
 

@@ -56,6 +56,7 @@ struct room_block {
 	uint64_t digest;    // of the records that were last written, 0: none
 	bool is_changed;    // to be written
 	bool is_written;    // just now: the senders' positions in it are new
+	bool is_used;       // some stream leads here; while blocks are tidied
 	uint32_t *unwilling; // indexes of members, rising
 	size_t unwilling_count;
 	struct room_block *next;
@@ -69,6 +70,10 @@ struct room {
 	size_t count, capacity;
 	struct room_block *block; // the first, if any, is that of streams that everybody wants
 	bool is_changed, is_changed_later; // in the list of rooms whose blocks are to be written; at the next tick
+	bool is_urgent;      // written at once, whatever the room has used of its allowance
+	bool is_stuck;       // the table had no room for what must be written
+	uint64_t written_ns; // up to when its allowance of records is used
+	uint64_t retry_ns;   // when blocks of its own are tried again for streams that not everybody wants; 0: all have theirs
 	struct room *next, *next_changed;
 };
 

@@ -391,6 +391,108 @@ static void a_full_table_is_tried_again(void **state)
 	assert_true(comes(0, 3, false, true));
 }
 
+static void streams_begin_while_subscriptions_wait(void **state)
+{
+	(void)state;
+	assert_true(comes(0, 1, true, true));
+	for (uint16_t i = 0; i < 200; i++)
+		subscribe(c, ssrc_of(a, 0), i % 2);
+	assert_true(world_count(&world, STATS_subscribe_coalesced) > 100);
+	assert_true(comes(1, 1, true, true)); // a's next stream, while c's wishes wait
+	relay_loop_advance(world.loop, 200000000u);
+	assert_true(comes(1, 2, true, true));
+	assert_int_equal(world_count(&world, STATS_table_full), 0);
+}
+
+// The last records are for lists of everybody: who wants less gets it all rather than somebody nothing.
+static void without_room_for_lists_of_their_own_everybody_is_served(void **state)
+{
+	(void)state;
+	struct table *table = world.relay->table;
+	struct table_reader *reader = table_reader_new(table); // holds what is replaced
+	static struct fanout_receiver records[1024];
+	uint32_t block;
+	assert_int_equal(table_block_new(table, &block), ERR_OK);
+	while (table_has_spare(table))
+		assert_int_equal(table_block_write(table, block, 1000, records, 1024, 0), ERR_OK);
+	subscribe(b, ssrc_of(a, 0), false);
+	assert_true(comes(0, 1, true, true));
+	assert_true(world_count(&world, STATS_table_full) > 0);
+	struct client *d = entered();
+	assert_true(comes(0, 2, true, true));
+	assert_true(sent_to(b) > 0);
+	table_reader_offline(reader);
+	relay_loop_advance(world.loop, 100000000u);
+	relay_loop_advance(world.loop, 500000000u);
+	assert_true(comes(0, 3, false, true));
+	drop(d);
+}
+
+// Not even lists of everybody can be written: who has left gets nothing more, and who is there goes on.
+static void who_leaves_a_full_table_receives_nothing_more(void **state)
+{
+	(void)state;
+	struct table *table = world.relay->table;
+	struct table_reader *reader = table_reader_new(table);
+	struct client *d = entered();
+	client_go_udp(d);
+	assert_true(comes(0, 1, true, true));
+	static struct fanout_receiver records[1024];
+	uint32_t block;
+	assert_int_equal(table_block_new(table, &block), ERR_OK);
+	for (size_t size = 1024; size > 0; size /= 2) {
+		while (!table_block_write(table, block, 1000, records, size, 0))
+			continue;
+	}
+	relay_loop_forget_sent(world.loop);
+	assert_true(comes(0, 2, true, true));
+	assert_int_equal(sent_to(d), 1);
+	client_send(d, &(struct control_message){ .type = CONTROL_LEAVE });
+	relay_loop_forget_sent(world.loop);
+	assert_true(comes(0, 3, true, true));
+	assert_int_equal(sent_to(d), 0);
+	assert_true(comes(1, 1, true, true)); // a stream that is new
+	assert_true(path_count(FANOUT_room_foreign) > 0);
+	assert_true(world_count(&world, STATS_table_full) > 0);
+	table_reader_offline(reader);
+	relay_loop_advance(world.loop, 100000000u);
+	relay_loop_advance(world.loop, 100000000u);
+	uint64_t foreign = path_count(FANOUT_room_foreign);
+	assert_true(comes(0, 4, true, true));
+	assert_int_equal(path_count(FANOUT_room_foreign), foreign);
+	drop(d);
+}
+
+// A member that goes to and fro has its room's lists written so often, and no oftener.
+static void goes_to_and_fro(struct client *client, unsigned times)
+{
+	struct control_message told;
+	for (unsigned i = 0; i < times; i++) {
+		client_send(client, &(struct control_message){ .type = CONTROL_PATH, .path = i % 2 ? HOP_PATH_UDP : HOP_PATH_TLS });
+		assert_true(client_expect(client, CONTROL_PATH_IS, &told));
+		client->frame_count = 0;
+	}
+}
+
+static void changes_of_a_room_have_an_allowance(void **state)
+{
+	(void)state;
+	assert_true(comes(0, 1, true, true));
+	uint64_t before = table_changes(world.relay->table);
+	goes_to_and_fro(b, 10000);
+	assert_in_range(table_changes(world.relay->table) - before, 1000, 5000); // 8,000 records, three to a list
+	assert_true(room_of_world()->block->is_changed);
+	before = table_changes(world.relay->table);
+	drop(c); // who leaves does not wait
+	c = entered();
+	assert_true(table_changes(world.relay->table) > before);
+	goes_to_and_fro(b, 10000);
+	assert_true(room_of_world()->block->is_changed);
+	relay_loop_advance(world.loop, 200000000u);
+	assert_false(room_of_world()->block->is_changed);
+	assert_true(comes(0, 2, true, true));
+}
+
 static void an_idle_stream_gives_back_its_place(void **state)
 {
 	(void)state;
@@ -762,6 +864,10 @@ int main(void)
 		TEST(subscriptions_have_limits),
 		TEST(who_leaves_is_forgotten_in_subscriptions),
 		TEST(a_full_table_is_tried_again),
+		TEST(streams_begin_while_subscriptions_wait),
+		TEST(without_room_for_lists_of_their_own_everybody_is_served),
+		TEST(who_leaves_a_full_table_receives_nothing_more),
+		TEST(changes_of_a_room_have_an_allowance),
 		TEST(an_idle_stream_gives_back_its_place),
 		TEST(addresses_hear_from_a_socket_every_few_seconds),
 		TEST(foreign_address_gets_one_challenge_and_nothing_else),
