@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Asked of the kernel: the route to an address, then the neighbour that it leads to; both remembered. Told by it: changes
-// of links, addresses, routes and neighbours. A change of a route forgets all routes; of a neighbour, only its own entry.
+// of links, addresses, rules, routes and neighbours. A change of a route forgets all routes; of a neighbour, only its own entry.
 #include "relay/neighbour.h"
 
 #include "relay/neighbour_link.h"
@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 enum { BUCKETS = 1024, REMEMBERED_MAX = 65536, IPV4_AT = 12 };
+#define PAUSE_NS 100000000u // every change of a route means asking for all of them again
+#define GROUP(number) (1u << ((number) - 1))
 enum { NUD_USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP };
 
 struct neighbour {
@@ -41,7 +43,8 @@ struct neighbours {
 	struct neighbour *neighbour[BUCKETS];
 	struct route *route[BUCKETS];
 	size_t remembered;
-	bool is_changed, is_route_changed;
+	bool is_changed, is_route_changed, is_lossy; // since renewed_ns; is_lossy: some events were lost
+	uint64_t renewed_ns;
 };
 
 static size_t bucket_of(const struct in6_addr *address)
@@ -272,6 +275,10 @@ static void on_event(void *context, const struct nlmsghdr *message)
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+	case RTM_NEWNEXTHOP:
+	case RTM_DELNEXTHOP:
 		n->is_route_changed = true;
 		break;
 	default:
@@ -298,25 +305,34 @@ static enum err load_links(struct neighbours *n)
 	return netlink_ask(n->requests, &request, ++n->sequence, &handler);
 }
 
-void neighbours_receive(struct neighbours *n)
+void neighbours_receive(struct neighbours *n, uint64_t now_ns)
 {
-	n->is_changed = n->is_route_changed = false;
-	if (netlink_receive(n->events, &(struct netlink_handler){ on_event, n })) { // some were lost: all is asked for anew
+	if (netlink_receive(n->events, &(struct netlink_handler){ on_event, n }))
+		n->is_lossy = true;
+	neighbours_tick(n, now_ns);
+}
+
+void neighbours_tick(struct neighbours *n, uint64_t now_ns)
+{
+	if (!(n->is_changed || n->is_route_changed || n->is_lossy) || (n->renewed_ns && now_ns - n->renewed_ns < PAUSE_NS))
+		return;
+	if (n->is_lossy) { // all is asked for anew
 		forget_neighbours(n);
 		(void)!load_links(n);
-		n->is_route_changed = true;
 	}
-	if (n->is_route_changed)
+	if (n->is_route_changed || n->is_lossy)
 		forget_routes(n);
-	if (n->is_changed || n->is_route_changed)
-		n->on_change(n->context);
+	n->is_changed = n->is_route_changed = n->is_lossy = false;
+	n->renewed_ns = now_ns;
+	n->on_change(n->context);
 }
 
 // ---------------------------------------------------------------- life
 
 enum err neighbours_open(void (*on_change)(void *context), void *context, struct neighbours **out)
 {
-	const uint32_t groups = RTMGRP_NEIGH | RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+	const uint32_t groups = RTMGRP_NEIGH | RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+				RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | GROUP(RTNLGRP_IPV6_RULE) | GROUP(RTNLGRP_NEXTHOP);
 	struct neighbours *n = calloc(1, sizeof(*n));
 	if (!n)
 		return ERR_NOMEM;

@@ -21,11 +21,13 @@ struct neighbour_hop {
 	bool is_known;          // the MAC address is; else send from a socket, which makes the kernel find it
 };
 
-// `on_change` is called (from neighbours_receive) after anything changed that a hop told before may depend on.
+// `on_change` is called (from neighbours_receive and _tick) after anything changed that a hop told before may depend on: at
+// once, or, when much changes (routes that flap), a tenth of a second after the last time.
 enum err neighbours_open(void (*on_change)(void *context), void *context, struct neighbours **out) CHECK_RESULT;
 void neighbours_close(struct neighbours *neighbours);
 int neighbours_descriptor(const struct neighbours *neighbours); // to be watched
-void neighbours_receive(struct neighbours *neighbours);
+void neighbours_receive(struct neighbours *neighbours, uint64_t now_ns);
+void neighbours_tick(struct neighbours *neighbours, uint64_t now_ns);
 
 // Next hop towards an address (IPv4 mapped); asked of the kernel once, then remembered. ERR_NOT_FOUND: no route.
 enum err neighbours_find(struct neighbours *neighbours, const struct in6_addr *to, struct neighbour_hop *out) CHECK_RESULT;

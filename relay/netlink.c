@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 32768, RECEIVE_BUFFER_BYTES = 1 << 20 };
+enum { DATAGRAMS_AT_ONCE = 1024, BUFFER_BYTES = 32768, RECEIVE_BUFFER_BYTES = 1 << 20 };
 
 enum err netlink_open(uint32_t groups, int *out)
 {
@@ -62,19 +62,22 @@ enum err netlink_receive(int s, const struct netlink_handler *handler)
 {
 	_Alignas(struct nlmsghdr) uint8_t buffer[BUFFER_BYTES];
 	bool is_lossy = false;
-	for (;;) {
+	for (int i = 0; i < DATAGRAMS_AT_ONCE; i++) {
 		size_t size = 0;
 		enum err err = receive(s, buffer, sizeof(buffer), &size);
 		if (err == ERR_FULL) {
 			is_lossy = true;
 			continue;
 		}
+		if (err && err != ERR_AGAIN)
+			return err;
 		if (err)
-			return err != ERR_AGAIN ? err : is_lossy ? ERR_FULL : ERR_OK;
+			break;
 		const struct nlmsghdr *m = (const struct nlmsghdr *)buffer;
 		for (; is_whole(m, size); m = next(m, &size))
 			handler->on_message(handler->context, m);
 	}
+	return is_lossy ? ERR_FULL : ERR_OK;
 }
 
 // ---------------------------------------------------------------- requests

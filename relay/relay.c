@@ -134,7 +134,7 @@ static void on_readable(void *context, int descriptor)
 	else if (relay->handshakes && descriptor == handshakes_descriptor(relay->handshakes))
 		receive_handshakes(relay);
 	else if (relay->neighbours && descriptor == neighbours_descriptor(relay->neighbours))
-		neighbours_receive(relay->neighbours);
+		neighbours_receive(relay->neighbours, relay_now_ns(relay));
 	else if (descriptor == relay->signals)
 		on_signal(relay);
 	else if (relay->manager && manager_link_owns(relay->manager, descriptor))
@@ -155,6 +155,8 @@ static void on_timer(void *context)
 		relay->tick_ns = now_ns + TICK_NS;
 		for (struct tcs_session *s = relay->sessions; s; s = s->next)
 			tcs_session_tick(s, now_ns);
+		if (relay->neighbours)
+			neighbours_tick(relay->neighbours, now_ns);
 		receivers_tick(relay, now_ns);
 		if (relay->manager)
 			manager_link_tick(relay->manager, now_ns);

@@ -16,6 +16,7 @@
 
 static bool has_namespace, has_vlan;
 static unsigned changes;
+static uint64_t now_ns;
 
 static void on_change(void *context)
 {
@@ -80,7 +81,7 @@ static void receive(struct neighbours *n)
 {
 	struct pollfd p = { .fd = neighbours_descriptor(n), .events = POLLIN };
 	while (poll(&p, 1, 50) > 0)
-		neighbours_receive(n);
+		neighbours_receive(n, now_ns += 1000000000u);
 }
 
 static void a_route_leads_to_a_next_hop(void **state)
@@ -130,6 +131,52 @@ static void neighbours_come_move_and_go(void **state)
 	receive(n);
 	assert_true(changes > 2);
 	assert_false(hop_to(n, "203.0.113.5").is_known);
+	neighbours_close(n);
+}
+
+// Routes that flap: what they lead to is looked up again at most ten times a second, and once when they are quiet.
+static void a_storm_of_changes_is_one(void **state)
+{
+	struct neighbours *n = opened(state);
+	struct pollfd p = { .fd = neighbours_descriptor(n), .events = POLLIN };
+	receive(n);
+	changes = 0;
+	now_ns += 1000000000u;
+	assert_int_equal(hop_to(n, "203.0.113.5").mtu, 1300);
+	for (unsigned i = 0; i < 20; i++) {
+		run(i % 2 ? "ip route change 203.0.113.0/24 via 192.0.2.254 mtu 1300" : "ip route change 203.0.113.0/24 via 192.0.2.254 mtu 1290");
+		while (poll(&p, 1, 20) > 0)
+			neighbours_receive(n, now_ns);
+	}
+	assert_int_equal(changes, 1);
+	run("ip route change 203.0.113.0/24 via 192.0.2.254 mtu 1280");
+	while (poll(&p, 1, 20) > 0)
+		neighbours_receive(n, now_ns + 99000000u);
+	assert_int_equal(changes, 1);
+	neighbours_tick(n, now_ns + 100000000u);
+	assert_int_equal(changes, 2);
+	assert_int_equal(hop_to(n, "203.0.113.5").mtu, 1280);
+	neighbours_tick(n, now_ns + 300000000u);
+	assert_int_equal(changes, 2);
+	run("ip route change 203.0.113.0/24 via 192.0.2.254 mtu 1300");
+	neighbours_close(n);
+}
+
+// A rule leads elsewhere without a route being changed.
+static void rules_are_followed(void **state)
+{
+	struct neighbours *n = opened(state);
+	assert_int_equal(hop_to(n, "192.0.2.9").ifindex, if_nametoindex("nb0"));
+	if (system("ip route add 192.0.2.0/24 dev nb2 table 77 && ip rule add to 192.0.2.9 lookup 77") == 0) {
+		receive(n);
+		assert_int_equal(hop_to(n, "192.0.2.9").ifindex, if_nametoindex("nb2"));
+		run("ip rule del to 192.0.2.9 lookup 77");
+		receive(n);
+		assert_int_equal(hop_to(n, "192.0.2.9").ifindex, if_nametoindex("nb0"));
+		run("ip route flush table 77");
+	} else {
+		print_message("this kernel has no routing rules: not tried\n");
+	}
 	neighbours_close(n);
 }
 
@@ -206,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_route_leads_to_a_next_hop),
 		cmocka_unit_test(neighbours_come_move_and_go),
+		cmocka_unit_test(a_storm_of_changes_is_one),
+		cmocka_unit_test(rules_are_followed),
 		cmocka_unit_test(vlans_are_told_with_their_parent),
 		cmocka_unit_test(lost_events_do_no_harm),
 		cmocka_unit_test(addresses_routes_and_devices_change),
