@@ -151,13 +151,19 @@ void membership_join(struct tcs_session *session, const struct control_join *joi
 	struct admission_request request = { .join = join, .now_s = relay_clock_s(relay) };
 	struct token_ticket ticket;
 	enum control_end reason = CONTROL_END_PROTOCOL;
+	enum err err = ERR_OK;
 	if (join->version != CONTROL_VERSION) {
 		tcs_session_doom(session, reason, STATS_frame_malformed);
 		return;
 	}
 	if (!tls_conn_export(session->tls, CONTROL_JOIN_EXPORTER, NULL, 0, request.exporter, sizeof(request.exporter)))
 		reason = admission_check(&relay->admission, &request, &ticket);
-	if (!reason && enter(session, &ticket))
+	if (!reason)
+		err = enter(session, &ticket);
+	session->is_waiting = err == ERR_AGAIN;
+	if (session->is_waiting)
+		return;
+	if (err)
 		reason = CONTROL_END_FULL;
 	if (reason) {
 		log_line(LOG_INFO, "a join was refused: %s", control_end_text(reason));

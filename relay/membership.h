@@ -7,7 +7,8 @@
 
 struct tcs_session;
 
-// Check a JOIN; WELCOME and what there is to know of the others, or doom the session. Sets session->member.
+// Check a JOIN; WELCOME and what there is to know of the others, or doom the session. Sets session->member; or is_waiting,
+// if the table's places that are free now all rest: to be tried again with the next tick.
 void membership_join(struct tcs_session *session, const struct control_join *join);
 void membership_message(struct tcs_session *session, const struct control_message *message);
 // Announcements that were held back because they came too fast.

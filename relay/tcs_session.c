@@ -185,6 +185,12 @@ static void on_message(struct tcs_session *session, const uint8_t *bytes, size_t
 	}
 }
 
+static void join_again(struct tcs_session *session)
+{
+	session->is_waiting = false;
+	on_message(session, session->frame + 2, (size_t)session->frame[0] << 8 | session->frame[1]);
+}
+
 // A packet in a frame, whose handle must be of this very connection.
 static void on_packet(struct tcs_session *session, uint8_t *bytes, size_t size)
 {
@@ -219,6 +225,10 @@ static void on_frame(struct tcs_session *session, uint8_t *bytes, size_t size)
 static void on_plain(struct tcs_session *session, const uint8_t *bytes, size_t size)
 {
 	while (size > 0 && !session->is_doomed && session->state != TCS_SESSION_ENDING) {
+		if (session->is_waiting) { // for the answer to JOIN
+			tcs_session_doom(session, CONTROL_END_PROTOCOL, STATS_message_unexpected);
+			return;
+		}
 		size_t body = session->frame_size >= 2 ? (size_t)session->frame[0] << 8 | session->frame[1] : 0;
 		size_t wanted = (session->frame_size < 2 ? 2 : 2 + body) - session->frame_size;
 		size_t n = size < wanted ? size : wanted;
@@ -361,6 +371,8 @@ void tcs_session_tick(struct tcs_session *session, uint64_t now_ns)
 	case TCS_SESSION_JOINING:
 		if (now_ns - session->opened_ns >= TCS_SESSION_JOIN_NS)
 			tcs_session_doom(session, CONTROL_END_TIMEOUT, STATS_handshake_timeout);
+		else if (session->is_waiting && !session->is_doomed)
+			join_again(session);
 		break;
 	case TCS_SESSION_JOINED:
 		if (now_ns - session->heard_ns >= TCS_SESSION_SILENT_NS)

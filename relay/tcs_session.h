@@ -44,6 +44,7 @@ struct tcs_session {
 	bool is_doomed;  // to be ended with `doom` at the end of this wake-up
 	enum control_end doom;
 	enum relay_stats_counter doom_counter; // STATS_COUNTERS: none, nothing went wrong
+	bool is_waiting; // its JOIN is in `frame`: all free places in the table rest for some moments more
 	struct handshake step; // of the TLS handshake; while it runs, `tls` is its worker's
 	uint8_t *early;        // what came meanwhile
 	size_t early_size;

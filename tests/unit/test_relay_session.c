@@ -277,6 +277,40 @@ static void a_full_meeting_refuses(void **state)
 	client_drop(a);
 }
 
+// The table's entries of who has just left rest until nobody looks at them any more.
+static void a_join_waits_for_an_entry_to_rest(void **state)
+{
+	(void)state;
+	struct control_message message;
+	world.config.participants_max = 2;
+	world_restart(&world);
+	struct table_reader *reader = table_reader_new(world.relay->table);
+	struct client *a = entered(), *b = entered(), *c = client_new(), *d = client_new();
+	client_drop(b);
+	client_connect(c, &world);
+	struct token_ticket ticket = client_ticket(c);
+	client_sign(c, &ticket);
+	assert_false(client_join(c, 0));
+	relay_loop_advance(world.loop, 1000000000u);
+	assert_int_equal(client_ended(c), 0);
+	assert_false(client_expect(c, CONTROL_WELCOME, &message));
+	client_connect(d, &world); // this one has no patience
+	ticket = client_ticket(d);
+	client_sign(d, &ticket);
+	assert_false(client_join(d, 0));
+	client_send(d, &(struct control_message){ .type = CONTROL_PING });
+	assert_int_equal(client_ended(d), CONTROL_END_PROTOCOL);
+	table_reader_offline(reader);
+	relay_loop_advance(world.loop, 200000000u);
+	assert_true(client_expect(c, CONTROL_WELCOME, &message));
+	assert_true(client_expect(a, CONTROL_MEMBER, &message));
+	assert_int_equal(rooms_member_count(world.relay->rooms), 2);
+	assert_int_equal(world_count(&world, STATS_join_full), 0);
+	client_drop(a);
+	client_drop(c);
+	client_drop(d);
+}
+
 // ---------------------------------------------------------------- bad input
 
 static void garbage_before_tls_ends_without_an_answer(void **state)
@@ -401,6 +435,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(coming_back_needs_a_first_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(joining_from_elsewhere_replaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_meeting_refuses, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_join_waits_for_an_entry_to_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(garbage_before_tls_ends_without_an_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(garbage_frames_end_the_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_but_join_before_join, setup, teardown),
