@@ -58,6 +58,7 @@ verify_engines() { # RECEIVERS
 
 figure_copies() {
 	local n rep
+	engines_down
 	for n in $COUNTS; do
 		say "copies to $n receivers"
 		start_engines "$n" || return 1
@@ -68,101 +69,139 @@ figure_copies() {
 		if [ "$n" = 10 ]; then
 			say "every copy looked at"
 			verify_engines "$n"
-			figure_latency
-			figure_overload
-			figure_flood
-			figure_forged
 		fi
 		tcs_stop x t u
 	done
 }
 
-# Median ns a copy of an engine, so far.
-ns_of() { # ENGINE N
-	jq -s --arg engine "$1" --argjson n "$2" 'map(select(.figure == "copies" and .engine == $engine and .n == $n and .bytes == 1142) | .ns_per_copy) | sort | .[length / 2 | floor] // 0 | round' "$bench_dir/raw.jsonl"
+# Relays with ten receivers for the figures that look at these.
+engines_are_up=
+engines_up() {
+	[ -z "$engines_are_up" ] || return 0
+	start_engines 10 && engines_are_up=1
+}
+engines_down() {
+	[ -z "$engines_are_up" ] || tcs_stop x t u
+	engines_are_up=
 }
 
-# Runs at a given rate: relay or router has a core for itself, the generator another. Copies are counted where they leave
-# the relay, in its time; those of X, which pass nothing there, where they arrive, on the generator's core (FAR=1: as well).
+# Runs at a given rate: relay or router has a core for itself, the generator another, at real-time priority, so that it
+# keeps its rate. Copies are counted where they leave the relay, in its time; those of X, which pass nothing there, where
+# they arrive, on the generator's core (FAR=1: as well).
 rate_run() { # LAB KEYS RATE MEASURE-OPTION...
-	local lab=$1 keys=$2 rate=$3 sink=egress
+	local lab=$1 keys=$2 rate=$3 sink=egress status=0
+	local GENERATOR="chrt -r $GENERATOR_PRIORITY"
 	shift 3
-	[ "$lab" != x ] && [ -z "${FAR:-}" ] || sink=tcx
+	[ -z "${FAR:-}" ] || sink=tcx
+	[ "$lab" != x ] || sink=xdp
 	[ "$lab" = a ] || set -- "$@" --senders "$bench_dir/$lab/senders"
-	run "$lab" "$keys" --core "$BENCH_OTHER_CORE" --sink $sink --rate "$rate" --seconds "$SECONDS_EACH" "$@"
+	other_core "$lab"
+	run "$lab" "$keys" --core "$BENCH_OTHER_CORE" --sink $sink --rate "$rate" --seconds "$SECONDS_EACH" "$@" || status=1
+	one_core "$lab"
+	return $status
 }
 
-# peak LAB KEYS CLOSED-LOOP-RATE MEASURE-OPTION...: most copies a second of runs at several rates, in $bench_peak
+# peak LAB KEYS CLOSED-LOOP-RATE MEASURE-OPTION...: most copies a second of runs at several rates, in $bench_peak; the
+# rate of that run in $bench_peak_rate
 peak() {
-	local lab=$1 keys=$2 rate=$3 load
+	local lab=$1 keys=$2 guess=$3 load rate copies
 	shift 3
 	bench_peak=0
 	for load in $PEAK_LOADS; do
-		rate_run "$lab" "$keys,load=$load" "$(jq -n "$rate * $load | round")" "$@" || return 1
-		bench_peak=$(tail -n 1 "$bench_dir/raw.jsonl" | jq --argjson peak "$bench_peak" '[.copies / .seconds, $peak] | max | round')
+		rate=$(jq -n "$guess * $load | round")
+		rate_run "$lab" "$keys,load=$load" "$rate" "$@" || return 1
+		copies=$(last_run '.in_time / .seconds | round')
+		[ "$copies" -gt "$bench_peak" ] || continue
+		bench_peak=$copies bench_peak_rate=$rate
 	done
 }
 
-# 8: at half of what each can do.
+last_run() { tail -n 1 "$bench_dir/raw.jsonl" | jq "$1"; }
+
+# Packets a second that an engine takes in a closed loop with ten receivers, as far as that was measured.
+guess_of() { # ENGINE
+	jq -s --arg engine "$1" '(map(select(.figure == "copies" and .engine == $engine and .n == 10 and .bytes == 1142 and .ns_per_copy > 0) | .ns_per_copy)
+		| sort | .[length / 2 | floor] // { X: 210, T: 480, U: 450 }[$engine]) | 1e8 / . | round' "$bench_dir/raw.jsonl"
+}
+
+# 8: at half of what each can do, in turn. X is compared with forwarding as far as the receivers.
 figure_latency() {
-	local rep n=10 x ns engine
+	local rep n=10 x engine FAR=
+	local -A half
 	say "latency at half load"
+	engines_up || return 1
 	on bench-relay-a sysctl -qw net.ipv4.ip_forward=1
-	for ((rep = 0; rep < SIDE_REPS; rep++)); do
-		# X is compared with forwarding as far as the receivers.
-		for x in a:forwarding a:forwarding-far x:X t:T; do
-			engine=${x#*:} x=${x%:*}
-			other_core "$x"
-			if [ "$x" = a ]; then
-				[ "$engine" = forwarding ] || local FAR=1
-				peak a "figure=latency-peak,engine=$engine,rep=$rep" 600000 --forward $n --copies 1 --burst $n &&
-					rate_run a "figure=latency,engine=$engine,n=$n,rep=$rep" $((bench_peak / 2)) --forward $n --copies 1 --burst $n --latency
-				local FAR=
-			else
-				ns=$(ns_of "$engine" $n)
-				[ "$ns" -gt 0 ] && peak "$x" "figure=latency-peak,engine=$engine,rep=$rep" $((1000000000 / ns / n)) --copies $n --burst 1 &&
-					rate_run "$x" "figure=latency,engine=$engine,n=$n,rep=$rep" $((bench_peak / n / 2)) --copies $n --burst 1 --latency
-			fi
-			one_core "$x"
+	for x in a:forwarding a:forwarding-far x:X t:T; do
+		engine=${x#*:} x=${x%:*} FAR=
+		[ "$engine" != forwarding-far ] || FAR=1
+		if [ "$x" = a ]; then
+			peak a "figure=latency-peak,engine=$engine" 800000 --forward $n --copies 1 --burst $n
+			half[$engine]=$((bench_peak / 2))
+		else
+			peak "$x" "figure=latency-peak,engine=$engine" "$(guess_of $engine)" --copies $n --burst 1
+			half[$engine]=$((bench_peak / n / 2))
+		fi
+		[ "${half[$engine]}" -gt 0 ] || return 1
+	done
+	for ((rep = 0; rep < LATENCY_REPS; rep++)); do
+		for x in a:forwarding t:T a:forwarding-far x:X; do
+			engine=${x#*:} x=${x%:*} FAR=
+			[ "$engine" != forwarding-far ] || FAR=1
+			set -- --copies $n --burst 1
+			[ "$x" != a ] || set -- --forward $n --copies 1 --burst $n
+			rate_run "$x" "figure=latency,engine=$engine,n=$n,rep=$rep" "${half[$engine]}" --latency "$@"
 		done
 	done
 	on bench-relay-a sysctl -qw net.ipv4.ip_forward=0
 }
 
-# 9: the peak is found, then twice of it is sent. Every tenth packet is sound.
+# 9: the peak is found, then it and twice of it are sent in turn. Every twentieth packet is sound. To U one sender sends,
+# whose packets leave as trains.
 figure_overload() {
-	local rep n=10 x engine ns
+	local rep n=10 x engine before shed
+	local -A rate common
 	say "overload"
-	for ((rep = 0; rep < SIDE_REPS; rep++)); do
-		for x in t:T u:U; do
+	engines_up || return 1
+	for x in x:X t:T u:U; do
+		engine=${x#*:} x=${x%:*}
+		common[$x]="--copies $n --burst 4 --audio-every 20"
+		[ $x != u ] || common[$x]="--copies $n --burst 8 --use 1 --audio-every 20"
+		# shellcheck disable=SC2086
+		peak "$x" "figure=overload-peak,engine=$engine,n=$n" "$(guess_of "$engine")" ${common[$x]} || return 1
+		rate[$x]=$bench_peak_rate
+	done
+	for ((rep = 0; rep < OVERLOAD_REPS; rep++)); do
+		for x in x:X t:T u:U; do
 			engine=${x#*:} x=${x%:*}
-			ns=$(ns_of "$engine" $n)
-			[ "$ns" -gt 0 ] || continue
-			other_core "$x"
-			peak "$x" "figure=overload,engine=$engine,n=$n,rep=$rep" $((1000000000 / ns / n)) --copies $n --burst 4 --audio-every 10 &&
-				rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=2" $((bench_peak * 2 / n)) --copies $n --burst 4 --audio-every 10
-			one_core "$x"
+			# shellcheck disable=SC2086
+			rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=1" "${rate[$x]}" ${common[$x]} || continue
+			bench_peak=$(last_run '.in_time / .seconds | round')
+			before=$(received "$x") shed=$(counter "$x" overload_shed)
+			# shellcheck disable=SC2086
+			rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=2" $((bench_peak * 2 / n)) ${common[$x]}
+			jq -cn --arg engine "$engine" --argjson rep $rep --argjson reached $(($(received "$x") - before)) \
+				--argjson shed $(($(counter "$x" overload_shed) - shed)) '{ figure: "overload-seen", $engine, $rep, $reached, $shed }' >>"$bench_dir/raw.jsonl"
 		done
 	done
 }
 
 # 13: one good packet among eleven.
 figure_flood() {
-	local rep x engine kind
+	local rep x engine kind before
 	say "flood of forged packets"
+	engines_up || return 1
 	for ((rep = 0; rep < SIDE_REPS; rep++)); do
 		for x in x:X t:T u:U; do
 			engine=${x#*:} x=${x%:*}
 			for kind in tag address; do
-				other_core "$x"
+				before=$(received "$x")
 				rate_run "$x" "figure=flood,engine=$engine,n=10,rep=$rep,kind=$kind" 110000 --copies 10 --burst 11 --good-every 11 --forgery $kind
-				one_core "$x"
+				jq -cn --arg engine "$engine" --arg kind $kind --argjson rep $rep --argjson reached $(($(received "$x") - before)) \
+					'{ figure: "flood-seen", $engine, $kind, $rep, $reached }' >>"$bench_dir/raw.jsonl"
 			done
 		done
 	done
 }
-
-received() { on "bench-relay-$1" cat /sys/class/net/hr0/statistics/rx_packets; } # LAB: packets for its relay so far
 
 # Every packet of this run arrives, so the last counters of all senders have been seen: what "counter" forges.
 all_counters_seen() { # LAB

@@ -98,7 +98,7 @@ run() {
 	for line in "${lab_reception[$lab]}" "${lab_tcs[$lab]:-}" "${lab_relay[$lab]:-}"; do
 		[ -z "$line" ] || charge+=(--charge "$line")
 	done
-	line=$(in_lab "$lab" bench_relay measure --core "$BENCH_CORE" "${charge[@]}" "$@" 2>"$bench_dir/$lab/measure.err") || {
+	line=$(in_lab "$lab" ${GENERATOR:-} bench_relay measure --core "$BENCH_CORE" "${charge[@]}" "$@" 2>"$bench_dir/$lab/measure.err") || {
 		echo "measurement failed ($lab, $keys): $(tail -n 1 "$bench_dir/$lab/measure.err")" >&2
 		return 1
 	}
@@ -130,13 +130,17 @@ software_segments() {
 	on "bench-relay-$1" ethtool -K hr1 tx-udp-segmentation $state >/dev/null
 }
 
-# other_core LAB: sink on the other core, and reception below the relay, as where the kernel receives in a soft interrupt
-# thread: for runs at a given rate. one_core LAB: back.
+# other_core LAB: for runs at a given rate: sink and generator on the other core, the sink above the generator (GENERATOR_PRIORITY).
+# Reception stays above the relay, as where the kernel receives in soft interrupts. one_core LAB: back.
+GENERATOR_PRIORITY=6
 other_core() {
 	taskset -pc "$BENCH_OTHER_CORE" "${lab_sink[$1]}" >/dev/null
-	chrt -f -p 3 "${lab_reception[$1]}"
+	chrt -f -p $((GENERATOR_PRIORITY + 1)) "${lab_sink[$1]}"
 }
 one_core() {
 	taskset -pc "$BENCH_CORE" "${lab_sink[$1]}" >/dev/null
-	chrt -f -p 30 "${lab_reception[$1]}"
+	chrt -f -p 1 "${lab_sink[$1]}"
 }
+
+received() { on "bench-relay-$1" cat /sys/class/net/hr0/statistics/rx_packets; } # LAB: packets for its relay so far
+counter() { tcs_ctl "$1" --json counters | jq ".. | objects | .$2? // empty" | head -n 1; } # LAB NAME

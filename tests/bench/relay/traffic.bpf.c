@@ -19,7 +19,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define STALL_NS 10000000ull
-#define LAG_NS 2000000ull
+#define LAG_NS 100000ull // what a generator that was held up may send at once later
 
 struct wire_config config;
 struct wire_totals totals;
@@ -190,10 +190,10 @@ int generator(struct xdp_md *ctx)
 
 // ---------------------------------------------------------------- sink
 
+static __always_inline uint32_t stream_of(uint32_t ssrc_be) { return bpf_ntohl(ssrc_be) & (WIRE_STREAMS - 1); }
+
 static __always_inline void arrived(const uint64_t *body, uint64_t segments, uint64_t bytes)
 {
-	uint32_t stream = (uint32_t)(body[3] >> 24 & (WIRE_STREAMS - 1)); // last byte of the SSRC
-	__sync_fetch_and_add(&totals.arrived_of[stream], segments);
 	__sync_fetch_and_add(&totals.frames, 1);
 	__sync_fetch_and_add(&totals.bytes, bytes);
 	if (config.is_latency_wanted) {
@@ -203,6 +203,17 @@ static __always_inline void arrived(const uint64_t *body, uint64_t segments, uin
 		__sync_fetch_and_add(&latency[bucket & (WIRE_LATENCY_BUCKETS - 1)], 1);
 	}
 	__sync_fetch_and_add(&totals.arrived, segments);
+}
+
+// Segments of a train may be of several streams.
+static __always_inline void arrived_streams(struct __sk_buff *skb)
+{
+	uint32_t ssrc_be;
+	for (uint32_t i = 0; i < WIRE_TRAIN_MAX && (i == 0 || i < skb->gso_segs); i++) {
+		if (bpf_skb_load_bytes(skb, WIRE_HEADERS_BYTES + WIRE_SSRC_AT + i * skb->gso_size, &ssrc_be, sizeof(ssrc_be)))
+			return;
+		__sync_fetch_and_add(&totals.arrived_of[stream_of(ssrc_be)], 1);
+	}
 }
 
 // The UDP payload, if these are the first bytes of a frame with media for one of the receivers.
@@ -228,6 +239,8 @@ static __always_inline bool take(struct __sk_buff *skb)
 	if (!body)
 		return false;
 	arrived(body, skb->gso_segs > 1 ? skb->gso_segs : 1, skb->len);
+	if (config.audio_every > 0)
+		arrived_streams(skb);
 	return true;
 }
 
@@ -246,6 +259,8 @@ int sink_xdp(struct xdp_md *ctx)
 	if (!body)
 		return XDP_PASS;
 	arrived(body, 1, ctx->data_end - ctx->data);
+	if (config.audio_every > 0)
+		__sync_fetch_and_add(&totals.arrived_of[stream_of((uint32_t)body[3])], 1);
 	return XDP_DROP;
 }
 

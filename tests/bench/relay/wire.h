@@ -15,6 +15,8 @@ enum {
 	WIRE_RECEIVERS_MAX = 16384,
 	WIRE_HEADERS_BYTES = 14 + 20 + 8,
 	WIRE_HEAD_BYTES = 40,       // hop header and RTP header
+	WIRE_SSRC_AT = 24,          // in it
+	WIRE_TRAIN_MAX = 64,        // segments
 	WIRE_STAMP_BYTES = 16,      // behind them, in place of ciphertext: when it was sent, its ordinal
 	WIRE_FRAME_MIN = WIRE_HEADERS_BYTES + WIRE_HEAD_BYTES + WIRE_STAMP_BYTES + 4,
 	WIRE_FRAME_MAX = WIRE_HEADERS_BYTES + 1200,
