@@ -26,7 +26,7 @@ struct media_port_ops {
 	unsigned (*backlog)(struct media_port *port);
 	// Until something has arrived, or `wake` is readable.
 	void (*wait)(struct media_port *port);
-	// Returns how many messages the kernel took, from the first on. If not all, errno is why not the next. Never waits.
+	// Returns how many messages the kernel took, from the first on. If none, errno is why not the first. Never waits.
 	size_t (*send)(struct media_port *port, bool is_leg, struct mmsghdr *messages, size_t count);
 	void (*close)(struct media_port *port);
 };

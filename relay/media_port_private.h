@@ -5,7 +5,7 @@
 #include "relay/media_port.h"
 
 enum {
-	MEDIA_PORT_SEGMENTS = 64, // of a train that the kernel puts together
+	MEDIA_PORT_SEGMENTS = 128, // of a train: what comes from a card has 64 at most, from a virtual machine or a veth twice that
 	MEDIA_PORT_TRAIN_BYTES = 65536,
 	// Own address, receive time, mark, size of segments: 120 bytes of control data.
 	MEDIA_PORT_CONTROL_BYTES = 144,

@@ -79,6 +79,12 @@ static void arm(struct uring_port *port, enum request request)
 	port->is_armed[request] = true;
 }
 
+static void arm_all(struct uring_port *port)
+{
+	for (enum request request = 0; request < REQUESTS; request++)
+		arm(port, request);
+}
+
 static void begin(struct uring_port *port)
 {
 	int result = io_uring_enable_rings(&port->ring);
@@ -154,8 +160,7 @@ static void uring_receive(struct media_port *base, struct media_port_batch *out)
 		begin(port);
 	give_back(port);
 	reap(port, out);
-	for (enum request request = 0; request < REQUESTS; request++)
-		arm(port, request);
+	arm_all(port);
 	for (int round = 0; round < ROUNDS && port->taken_count < BUFFERS; round++) {
 		if (!has_work(port) && io_uring_sq_ready(&port->ring) == 0)
 			break;
@@ -169,6 +174,7 @@ static void uring_receive(struct media_port *base, struct media_port_batch *out)
 
 static void uring_wait(struct media_port *base)
 {
+	arm_all(own(base)); // what has ended since is not waited for
 	int result = io_uring_submit_and_wait(&own(base)->ring, 1);
 	if (result < 0 && !is_passing(result))
 		give_up(result);

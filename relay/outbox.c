@@ -92,8 +92,8 @@ static void send_messages(struct outbox *outbox)
 		for (size_t i = 0; i < sent; i++)
 			taken += outbox->datagrams[at + i];
 		at += sent;
-		if (at == outbox->count)
-			break;
+		if (sent > 0)
+			continue; // if there is more, the next call says what is wrong with it
 		// A refused one (no buffer, unreachable receiver) must not keep the others back.
 		if (segment_of(outbox, at) > 0 && (errno == EIO || errno == EINVAL || errno == EMSGSIZE))
 			taken += send_singly(outbox, &outbox->message[at], segment_of(outbox, at));

@@ -61,8 +61,8 @@ static size_t send_noted(struct media_port *port, bool is_leg, struct mmsghdr *m
 			sent->segment = segment;
 		}
 		if (sent->segment != 0 && the_world->trains_refused > 0) {
-			the_world->trains_refused--;
-			errno = EIO;
+			the_world->trains_refused -= i == 0;
+			errno = i == 0 ? EIO : EINTR; // of those that were taken before nothing is said, as by sendmmsg
 			return i;
 		}
 		for (size_t v = 0; v < m->msg_iovlen; v++) {
@@ -295,6 +295,15 @@ static void a_refused_train_is_sent_packet_by_packet(void **state)
 		assert_memory_equal(world->sent[i].bytes, world->bytes[i % 3], world->sent[i].size);
 	}
 	assert_int_equal(world->stats.counter[STATS_datagrams_sent], 6);
+	assert_int_equal(world->stats.counter[STATS_send_refused], 0);
+	// Behind something that was taken.
+	world->trains_refused = 1;
+	world->sent_count = 0;
+	add(world, ENTRY_OTHER, OTHER, 0, 1, 100);
+	for (uint16_t i = 0; i < 3; i++)
+		add_video(world, (uint16_t)(10 + i), 700);
+	assert_int_equal(receive(world), 4);
+	assert_int_equal(world->sent_count, 2 + 3 + 1);
 	assert_int_equal(world->stats.counter[STATS_send_refused], 0);
 }
 
