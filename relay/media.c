@@ -9,6 +9,8 @@
 
 enum { SHED_ALL = 256, BACKLOG_FREE = 16, SHED_PER_BACKLOG = 4 }; // from a sixteenth of the buffer on; all at 5/16
 #define PRESSED_NS 8000000u
+#define UP_NS (1000000000u / MEDIA_UPS_PER_S)
+#define UP_BURST_NS 250000000u
 
 static void add(struct media *media, enum fanout_counter counter, uint64_t n) { media->counters->counter[counter] += n; }
 
@@ -169,9 +171,35 @@ static bool hand_up(struct media *media, enum fanout_counter reason, bool is_tls
 		add(media, FANOUT_handle_unknown, 1);
 		return false;
 	}
+	if (media->is_writer)
+		emit_all(media); // what they hold of the table may be gone afterwards
 	struct media_up up = { .reason = reason, .is_tls = is_tls, .received_ns = d->received_ns, .from = d->from,
 			       .size = d->size, .bytes = d->bytes };
 	media->on_up(media->context, &up);
+	return false;
+}
+
+// A sender that has more for the control thread than anybody needs, or repeats what it had for it. Tags are good by now.
+static bool is_too_much(struct media *media, const struct fanout_packet *p, const struct fanout_sender *sender)
+{
+	size_t index = (size_t)(sender - media->table->sender);
+	if (index >= table_windows(&media->table->sizes))
+		return false; // TLS holds it back
+	if (!fanout_is_fresh(&media->table->window[index], fanout_count(p))) {
+		add(media, FANOUT_counter_replayed, 1);
+		return true;
+	}
+	if (!media->allowance)
+		return false;
+	struct media_allowance *allowance = &media->allowance[index];
+	uint64_t *used_ns = fanout_type(p) == FANOUT_TYPE_HOP ? &allowance->hop_ns : &allowance->media_ns;
+	if (*used_ns < media->now_ns)
+		*used_ns = media->now_ns;
+	if (*used_ns + UP_NS > media->now_ns + UP_BURST_NS) {
+		relay_stats_add(media->stats, STATS_up_rate, 1);
+		return true;
+	}
+	*used_ns += UP_NS;
 	return false;
 }
 
@@ -219,13 +247,15 @@ static bool admit(struct media *media, const struct loop_datagram *d, bool is_tl
 	struct fanout_sender *sender = sender_of(media, &p, d);
 	enum fanout_counter verdict = fanout_check(&p, sender);
 	if (verdict == FANOUT_up_hop || verdict == FANOUT_up_foreign)
-		return hand_up(media, verdict, is_tls, d);
+		return !is_too_much(media, &p, sender) && hand_up(media, verdict, is_tls, d);
 	if (verdict != FANOUT_FORWARD)
 		return drop(media, verdict);
 	const struct fanout_stream *stream = &sender->stream[fanout_stream_id(&p)];
 	uint32_t block = __atomic_load_n(&stream->block, __ATOMIC_ACQUIRE);
+	if (block == 0 && is_second)
+		return drop(media, FANOUT_stream_limit);
 	if (block == 0)
-		return is_second ? drop(media, FANOUT_stream_limit) : hand_up(media, FANOUT_up_stream, is_tls, d);
+		return !is_too_much(media, &p, sender) && hand_up(media, FANOUT_up_stream, is_tls, d);
 	if (is_shed(media, stream))
 		return drop(media, FANOUT_overload_shed);
 	if (!take(media, &p, sender, d->bytes))
@@ -240,10 +270,10 @@ static bool admit(struct media *media, const struct loop_datagram *d, bool is_tl
 // ---------------------------------------------------------------- multiplied by the kernel
 
 // The extent of the mark if it still is what it was, else the one that took its place.
-static uint32_t extent_of_mark(const struct media *media, const struct fanout_stream *stream, uint32_t mark)
+static uint32_t extent_of_mark(const struct media *media, const struct fanout_sender *sender, const struct fanout_stream *stream, uint32_t mark)
 {
-	uint32_t first = FANOUT_MARK_FIRST(mark);
-	if (first != 0 && first < media->table->sizes.receivers && extent_at(media, first)->generation == FANOUT_MARK_GENERATION(mark))
+	uint32_t first = table_marked(media->table, mark, sender->room);
+	if (first != 0)
 		return first;
 	uint32_t block = __atomic_load_n(&stream->block, __ATOMIC_ACQUIRE);
 	return block != 0 ? (uint32_t)__atomic_load_n(&media->table->block[block], __ATOMIC_ACQUIRE) : 0;
@@ -260,7 +290,7 @@ static bool serve_rest(struct media *media, const struct loop_datagram *d)
 		return drop(media, FANOUT_handle_unknown);
 	if (fanout_stream_id(&p) >= FANOUT_STREAMS)
 		return drop(media, FANOUT_stream_limit);
-	uint32_t first = extent_of_mark(media, &sender->stream[fanout_stream_id(&p)], d->mark);
+	uint32_t first = extent_of_mark(media, sender, &sender->stream[fanout_stream_id(&p)], d->mark);
 	if (first == 0)
 		return false;
 	append(media, sender, first, true, d);

@@ -30,6 +30,13 @@ struct media_up {
 
 enum { MEDIA_TRAINS = 16, MEDIA_FORWARDED_MAX = 1024 };
 
+// What a sender may have handed up, so that one does not keep the control thread from all others: MEDIA_UPS_PER_S of
+// either kind, a quarter of that at once. Up to when it is used.
+enum { MEDIA_UPS_PER_S = 2000 };
+struct media_allowance {
+	uint64_t media_ns, hop_ns;
+};
+
 // Packets that leave together.
 struct media_train {
 	const struct fanout_sender *sender;
@@ -51,6 +58,8 @@ struct media {
 	void (*on_up)(void *context, struct media_up *up);
 	void *context;
 	uint64_t (*clock_ns)(void *context); // monotonic, for the rate limit
+	bool is_writer;                    // the control thread's: `on_up` may change the table
+	struct media_allowance *allowance; // by sender's entry, as many as the table has windows; NULL: nobody is limited
 
 	// Its own
 	struct media_train train[MEDIA_TRAINS];

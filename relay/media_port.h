@@ -35,6 +35,7 @@ struct media_port {
 	const struct media_port_ops *ops;
 	int descriptor;     // of clients; -1: none
 	int leg_descriptor; // of other relays; -1: none
+	bool is_leg_deaf;   // another port receives there
 	int wake;           // eventfd that ends `wait`; -1: none
 };
 

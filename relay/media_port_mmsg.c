@@ -23,6 +23,9 @@ struct mmsg_port {
 
 static struct mmsg_port *own(struct media_port *port) { return (struct mmsg_port *)port; }
 
+// Where other relays' packets are received; -1: not here.
+static int legs_of(const struct media_port *port) { return port->is_leg_deaf ? -1 : port->leg_descriptor; }
+
 static void prepare(struct mmsg_port *port, size_t i)
 {
 	port->vector[i] = (struct iovec){ .iov_base = port->bytes + i * STRIDE, .iov_len = MEDIA_PORT_TRAIN_BYTES };
@@ -46,7 +49,7 @@ static size_t tell(struct mmsg_port *port, size_t i, bool is_leg, struct loop_da
 
 static void receive_from(struct mmsg_port *port, bool is_leg, struct media_port_batch *out)
 {
-	int descriptor = is_leg ? port->base.leg_descriptor : port->base.descriptor;
+	int descriptor = is_leg ? legs_of(&port->base) : port->base.descriptor;
 	if (descriptor < 0)
 		return;
 	int got = recvmmsg(descriptor, port->message, MESSAGES, MSG_DONTWAIT, NULL);
@@ -60,15 +63,15 @@ static void mmsg_receive(struct media_port *base, struct media_port_batch *out)
 	struct mmsg_port *port = own(base);
 	*out = (struct media_port_batch){ .datagram = port->datagram };
 	bool is_leg = port->is_leg_next;
-	port->is_leg_next = base->leg_descriptor >= 0 && !is_leg;
+	port->is_leg_next = legs_of(base) >= 0 && !is_leg;
 	receive_from(port, is_leg, out);
-	if (out->count == 0 && base->leg_descriptor >= 0)
+	if (out->count == 0 && legs_of(base) >= 0)
 		receive_from(port, !is_leg, out);
 }
 
 static void mmsg_wait(struct media_port *port)
 {
-	struct pollfd p[] = { { .fd = port->descriptor, .events = POLLIN }, { .fd = port->leg_descriptor, .events = POLLIN },
+	struct pollfd p[] = { { .fd = port->descriptor, .events = POLLIN }, { .fd = legs_of(port), .events = POLLIN },
 			      { .fd = port->wake, .events = POLLIN } };
 	(void)poll(p, sizeof(p) / sizeof(p[0]), -1);
 }

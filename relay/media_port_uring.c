@@ -48,7 +48,8 @@ static struct uring_port *own(struct media_port *port) { return (struct uring_po
 
 static int descriptor_of(const struct uring_port *port, enum request request)
 {
-	return request == REQUEST_CLIENTS ? port->base.descriptor : request == REQUEST_LEGS ? port->base.leg_descriptor : port->base.wake;
+	int legs = port->base.is_leg_deaf ? -1 : port->base.leg_descriptor;
+	return request == REQUEST_CLIENTS ? port->base.descriptor : request == REQUEST_LEGS ? legs : port->base.wake;
 }
 
 // ---------------------------------------------------------------- requests

@@ -129,13 +129,15 @@ static enum err thread_init(struct media_threads *threads, size_t index)
 	thread->stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (thread->stop < 0)
 		return ERR_IO;
-	int leg = index == 0 ? options->leg_descriptor : -1;
-	const struct media_port sockets = { .descriptor = options->descriptor[index], .leg_descriptor = leg, .wake = thread->stop };
+	int leg = options->leg_descriptor;
+	const struct media_port sockets = { .descriptor = options->descriptor[index], .leg_descriptor = leg, .is_leg_deaf = index > 0,
+					    .wake = thread->stop };
 	enum err err = media_port_open(options->choice, &sockets, &thread->port);
 	if (err)
 		return err;
 	thread->mailbox = mailbox_new();
 	thread->reader = table_reader_new(options->table);
+	size_t windows = table_windows(&table_memory(options->table)->sizes);
 	thread->media = (struct media){
 		.table = table_memory(options->table),
 		.outbox = outbox_new(thread->port, false, &thread->stats),
@@ -146,8 +148,9 @@ static enum err thread_init(struct media_threads *threads, size_t index)
 		.on_up = on_up,
 		.context = thread,
 		.clock_ns = clock_coarse_ns,
+		.allowance = calloc(windows, sizeof(*thread->media.allowance)),
 	};
-	bool is_whole = thread->mailbox && thread->reader && thread->media.outbox && (leg < 0 || thread->media.leg_outbox);
+	bool is_whole = thread->mailbox && thread->reader && thread->media.allowance && thread->media.outbox && (leg < 0 || thread->media.leg_outbox);
 	return is_whole ? ERR_OK : ERR_NOMEM;
 }
 
@@ -195,6 +198,7 @@ void media_threads_free(struct media_threads *threads)
 			(void)pthread_join(thread->thread, NULL);
 		outbox_free(thread->media.outbox);
 		outbox_free(thread->media.leg_outbox);
+		free(thread->media.allowance);
 		mailbox_free(thread->mailbox);
 		if (thread->port)
 			thread->port->ops->close(thread->port);

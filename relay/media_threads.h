@@ -13,7 +13,7 @@ struct media_threads_options {
 	size_t count;
 	enum loop_choice choice;     // how they receive
 	const int *descriptor;       // one socket each
-	int leg_descriptor;          // of the first thread; -1: none
+	int leg_descriptor;          // all send there, the first thread receives; -1: none
 	const struct relay_legs *legs;
 	struct table *table;
 };

@@ -259,6 +259,7 @@ enum err relay_start(struct relay *relay, struct loop *loop, struct media_port *
 		.on_up = on_up,
 		.context = relay,
 		.clock_ns = media_clock_ns,
+		.is_writer = true,
 	};
 	if (!relay->outbox || (has_legs && !relay->media.leg_outbox))
 		return ERR_NOMEM;

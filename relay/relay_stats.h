@@ -27,6 +27,7 @@
 	X(subscribe_coalesced, "subscriptions that waited for the next tick because there were too many")      \
 	X(table_full, "packets and changes of receivers that waited because the forwarding table was full")    \
 	X(up_dropped, "packets for the control thread that it had no room for")                                \
+	X(up_rate, "packets for the control thread beyond a sender's allowance")                               \
 	X(send_refused, "datagrams that the kernel did not take")                                              \
 	X(media_queue_full, "media not sent to slow receivers on a TLS path")                                  \
 	X(client_slow, "connections closed because the client does not read")                                  \

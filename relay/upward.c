@@ -57,12 +57,9 @@ static void on_stream(struct relay *relay, struct flow *flow, struct media_up *u
 static const struct fanout_extent *find_extent(const struct relay *relay, const struct flow *flow, const struct media_up *up)
 {
 	const struct table_memory *memory = table_memory(relay->table);
-	uint32_t first = FANOUT_MARK_FIRST(up->mark);
-	if (first != 0 && first < memory->sizes.receivers) {
-		const struct fanout_extent *extent = (const struct fanout_extent *)&memory->receiver[first];
-		if (extent->generation == FANOUT_MARK_GENERATION(up->mark) && extent->room == flow->member->room->number)
-			return extent;
-	}
+	uint32_t first = table_marked(memory, up->mark, flow->member->room->number);
+	if (first != 0)
+		return (const struct fanout_extent *)&memory->receiver[first];
 	struct room_stream *stream = room_stream_find(flow->member, up->bytes[PACKET_HEADER_BYTES + 11]);
 	return stream && stream->block ? table_block_extent(relay->table, stream->block->block) : NULL;
 }

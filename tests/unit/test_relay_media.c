@@ -404,6 +404,66 @@ static void the_control_thread_gets_the_rest(void **state)
 	assert_false(fanout_is_fresh(&world->memory.window[ENTRY], world->counter));
 }
 
+static void hop_packet(struct world *world, uint32_t counter)
+{
+	struct loop_datagram *hop = add_video(world, 1, 100);
+	packet_stamp(key, packet_handle(PACKET_HOP, 1, ENTRY), counter, hop->bytes, hop->size);
+}
+
+// One sender must not keep the control thread from all others, whatever it has the right to send.
+static void a_sender_has_an_allowance_of_the_control_threads_time(void **state)
+{
+	struct world *world = *state;
+	world->media.allowance = calloc(table_windows(&world->memory.sizes), sizeof(*world->media.allowance));
+	uint32_t counter = 100000;
+	for (unsigned i = 0; i < 5 * MEDIA_UPS_PER_S; i++) {
+		hop_packet(world, ++counter);
+		(void)receive(world);
+		world->counter = 0;
+		world->up_count = 0;
+	}
+	uint64_t refused = world->stats.counter[STATS_up_rate];
+	assert_int_equal(5 * MEDIA_UPS_PER_S - refused, MEDIA_UPS_PER_S / 4);
+	world->counter = 200000;
+	add(world, ENTRY, SENDER, 3, 1, 500); // its media has one of its own
+	assert_up(world, FANOUT_up_stream);
+	struct loop_datagram *other = add(world, ENTRY_OTHER, OTHER, 0, 1, 100); // and so have others
+	packet_stamp(key, packet_handle(PACKET_HOP, 1, ENTRY_OTHER), 1, other->bytes, other->size);
+	assert_up(world, FANOUT_up_hop);
+	world->now_ns += 1000000000;
+	hop_packet(world, ++counter);
+	assert_up(world, FANOUT_up_hop);
+	assert_true(table_take(&world->memory, ENTRY, counter));
+	hop_packet(world, counter); // sent again by somebody who has seen it
+	assert_dropped(world, FANOUT_counter_replayed);
+	assert_int_equal(world->stats.counter[STATS_up_rate], refused);
+	free(world->media.allowance);
+}
+
+static void change_table(void *context, struct media_up *up)
+{
+	struct world *world = context;
+	(void)up;
+	const struct fanout_receiver other = record_of(9, FANOUT_IPV6);
+	world->up_count++;
+	for (unsigned i = 0; i < 4; i++) // nobody reads but us: what was replaced is used again at once
+		assert_int_equal(table_block_write(world->table, world->block, ROOM, &other, 1, 0), ERR_OK);
+}
+
+static void the_control_threads_trains_leave_before_it_changes_the_table(void **state)
+{
+	struct world *world = *state;
+	world->media.on_up = change_table;
+	world->media.is_writer = true;
+	add_video(world, 1, 500);
+	add(world, ENTRY, SENDER, 3, 1, 500); // a stream that is not known
+	add_video(world, 2, 500);
+	assert_int_equal(receive(world), 2);
+	assert_int_equal(world->up_count, 1);
+	assert_int_equal(world->sent_count, 2 + 1); // the first to OTHER and 3, the second to 9
+	assert_int_equal(world->sent[2].to.sin6_port, htons(4000 + 9));
+}
+
 static void history_keeps_what_was_forwarded(void **state)
 {
 	struct world *world = *state;
@@ -588,6 +648,8 @@ int main(void)
 		TEST(a_counter_is_taken_once),
 		TEST(the_rate_is_limited),
 		TEST(the_control_thread_gets_the_rest),
+		TEST(a_sender_has_an_allowance_of_the_control_threads_time),
+		TEST(the_control_threads_trains_leave_before_it_changes_the_table),
 		TEST(history_keeps_what_was_forwarded),
 		TEST(tls_receivers_are_the_control_threads),
 		TEST(marked_packets_go_to_the_rest_only),

@@ -87,7 +87,7 @@ struct lab {
 	int port[2];
 	struct sockaddr_in6 relay_at, sender_at;
 	uint32_t block, counter;
-	int sender, receiver[RECEIVERS];
+	int sender, receiver[RECEIVERS], leg;
 	size_t ups;
 };
 
@@ -136,6 +136,8 @@ static void lab_open(struct lab *lab, enum loop_choice choice)
 	assert_int_equal(getsockname(probe, (struct sockaddr *)&lab->relay_at, &size), 0);
 	close(probe);
 	assert_int_equal(relay_socket_udp(&lab->relay_at, 0, 2, lab->port, problem), ERR_OK);
+	assert_int_equal(relay_address_parse("::1", 0, &ignored), ERR_OK);
+	assert_int_equal(relay_socket_udp(&ignored, 0, 1, &lab->leg, problem), ERR_OK);
 	lab->sender = open_client(&lab->sender_at);
 	for (size_t i = 0; i < RECEIVERS; i++)
 		lab->receiver[i] = open_client(&ignored);
@@ -149,7 +151,8 @@ static void lab_open(struct lab *lab, enum loop_choice choice)
 	assert_int_equal(table_sender_open(lab->table, &sender), ERR_OK);
 	table_sender_move(lab->table, sender.handle, lab->sender_at.sin6_addr.s6_addr, lab->sender_at.sin6_port);
 	table_stream_set(lab->table, sender.handle, 0, lab->block, 0);
-	const struct media_threads_options options = { .count = 2, .choice = choice, .descriptor = lab->port, .leg_descriptor = -1, .table = lab->table };
+	const struct media_threads_options options = { .count = 2, .choice = choice, .descriptor = lab->port,
+						       .leg_descriptor = lab->leg, .table = lab->table };
 	assert_int_equal(media_threads_new(&options, &lab->threads), ERR_OK);
 	assert_int_equal(media_threads_start(lab->threads), ERR_OK);
 }
@@ -162,6 +165,7 @@ static void lab_close(struct lab *lab)
 	close(lab->sender);
 	for (size_t i = 0; i < RECEIVERS; i++)
 		close(lab->receiver[i]);
+	close(lab->leg);
 	close(lab->port[0]);
 	close(lab->port[1]);
 }
@@ -276,6 +280,49 @@ static void a_ring_multiplies_bursts_while_the_table_changes(void **state)
 	multiply_bursts(LOOP_IO_URING, "io_uring");
 }
 
+// Whichever thread it came to: what goes to another relay leaves by the port of relays.
+static void legs_are_sent_by_all_threads(enum loop_choice choice)
+{
+	enum { TRIES = 8 };
+	static struct lab lab;
+	struct sockaddr_in6 leg_at, from;
+	socklen_t size = sizeof(leg_at);
+	uint8_t bytes[BYTES];
+	lab_open(&lab, choice);
+	assert_int_equal(getsockname(lab.leg, (struct sockaddr *)&leg_at, &size), 0);
+	struct fanout_receiver other = { .room = ROOM, .member = 10, .family = FANOUT_IPV6, .flags = FANOUT_RECEIVER_RELAY };
+	assert_int_equal(getsockname(lab.receiver[0], (struct sockaddr *)&from, &size), 0);
+	other.destination_port_be = from.sin6_port;
+	memcpy(other.destination, &from.sin6_addr, sizeof(other.destination));
+	assert_int_equal(table_block_write(lab.table, lab.block, ROOM, &other, 1, 0), ERR_OK);
+	for (uint16_t i = 0; i < TRIES; i++) { // the kernel chooses the thread by the address
+		close(lab.sender);
+		lab.sender = open_client(&lab.sender_at);
+		table_sender_move(lab.table, packet_handle(PACKET_MEDIA, 1, ENTRY), lab.sender_at.sin6_addr.s6_addr, lab.sender_at.sin6_port);
+		struct packet_rtp rtp = { .ssrc = packet_ssrc(SENDER, 0), .sequence = i };
+		memset(bytes, i, sizeof(bytes));
+		packet_rtp_emit(&rtp, bytes + PACKET_HEADER_BYTES);
+		packet_stamp(key, packet_handle(PACKET_MEDIA, 1, ENTRY), ++lab.counter, bytes, sizeof(bytes));
+		assert_int_equal(sendto(lab.sender, bytes, sizeof(bytes), 0, (struct sockaddr *)&lab.relay_at, sizeof(lab.relay_at)), BYTES);
+		ssize_t got;
+		do {
+			size = sizeof(from);
+			got = recvfrom(lab.receiver[0], bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &size);
+		} while (got < 0 && errno == EINTR);
+		assert_int_equal(got, BYTES);
+		assert_int_equal(bytes[BYTES - 1], i);
+		assert_int_equal(from.sin6_port, leg_at.sin6_port);
+	}
+	lab_close(&lab);
+}
+
+static void legs_are_everybodys(void **state)
+{
+	(void)state;
+	legs_are_sent_by_all_threads(LOOP_EPOLL);
+	legs_are_sent_by_all_threads(LOOP_AUTO);
+}
+
 // ---------------------------------------------------------------- handshakes
 
 static void run_workers(struct world *world, struct client *client)
@@ -355,6 +402,7 @@ int main(void)
 		cmocka_unit_test(a_flood_of_one_kind_leaves_room_for_others),
 		cmocka_unit_test(recvmmsg_multiplies_bursts_while_the_table_changes),
 		cmocka_unit_test(a_ring_multiplies_bursts_while_the_table_changes),
+		cmocka_unit_test(legs_are_everybodys),
 		cmocka_unit_test(workers_shake_hands),
 	};
 	return cmocka_run_group_tests_name("relay_threads", tests, NULL, NULL);
