@@ -46,7 +46,7 @@ meet() {
 	on_background "$name-dump" server timeout 4 tcpdump -i any -s 128 --time-stamp-precision=nano -w "$lab/$name.pcap" udp port $UDP_PORT
 	if [ -n "${3:-}" ]; then on client-9 shake $SERVER $relay_port $RELAY_NAME 8 4 >"$lab/$name-flood.json"; else sleep 4; fi
 	wait $!
-	[ $engine = user ] || lab_check "$name: the kernel multiplied" test "$(ctl_tcs status --json | jq .kernel.media_received)" -gt 300
+	[ "$engine" = user ] || lab_check "$name: the kernel multiplied" test "$(ctl_tcs status --json | jq .kernel.media_received)" -gt 300
 	wait_left 2 1
 	for listener in 1 2; do
 		stream_json "$name: client-$listener hears the other, 0 lost" $listener $((3 - listener)) audio '.lost == 0'
