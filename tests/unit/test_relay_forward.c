@@ -470,8 +470,10 @@ static void goes_to_and_fro(struct client *client, unsigned times)
 	for (unsigned i = 0; i < times; i++) {
 		client_send(client, &(struct control_message){ .type = CONTROL_PATH, .path = i % 2 ? HOP_PATH_UDP : HOP_PATH_TLS });
 		assert_true(client_expect(client, CONTROL_PATH_IS, &told));
-		while (client->frame_count > 0)
+		while (client->frame_count > 0) {
 			free(client->frame[--client->frame_count].bytes);
+			client->frame[client->frame_count].bytes = NULL;
+		}
 	}
 }
 
