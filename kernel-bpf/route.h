@@ -46,13 +46,13 @@ FANOUT_INLINE bool route_extent(struct route *route)
 	return route->extent;
 }
 
-// fanout_check() for what the parser found, and the stream's extent. FANOUT_FORWARD, an up or a drop.
+// fanout_judge() for what the parser found, and the stream's extent. FANOUT_FORWARD, an up or a drop.
 FANOUT_INLINE enum fanout_counter route_find(const struct parse *p, struct route *out)
 {
 	uint32_t index = route_index(p);
 	out->sender = bpf_map_lookup_elem(&senders, &index);
 	out->window = bpf_map_lookup_elem(&windows, &index);
-	enum fanout_counter verdict = fanout_check(&p->packet, out->sender);
+	enum fanout_counter verdict = fanout_judge(&p->packet, out->sender, out->window);
 	if (verdict != FANOUT_FORWARD)
 		return verdict;
 	if (!out->sender || !out->window)

@@ -193,7 +193,7 @@ static enum fanout_counter admit(struct scene *s)
 	bool is_leg = s->flow.destination_port == BPF_LAB_RELAY_PORT; // of a relay that nobody knows
 	uint32_t index = fanout_index(&p);
 	struct fanout_sender *sender = !is_leg && index < BPF_LAB_SENDERS ? &s->mirror.sender[index] : NULL;
-	enum fanout_counter verdict = fanout_check(&p, sender);
+	enum fanout_counter verdict = fanout_judge(&p, sender, sender ? &s->mirror.window[index] : NULL);
 	if (verdict != FANOUT_FORWARD)
 		return verdict;
 	struct fanout_stream *stream = &sender->stream[fanout_stream_id(&p)];
