@@ -8,6 +8,8 @@
 //      ▼
 //   the kernel's stack, the relay's sockets
 //
+// fanout_poll sees how long the receive queues are, so that X and T know when there is too much to do.
+//
 // X only counts what it drops, what it forwards, and what it leaves to T, which is attached wherever X is.
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 #include "kernel-bpf/flight.h"
@@ -35,10 +37,10 @@ int fanout_xdp(struct xdp_md *xdp)
 	a.counts = bpf_map_lookup_elem(&counters, &zero);
 	if (!a.counts || parse_frame(a.parse, &frame, true) != PARSED_WHOLE)
 		return XDP_PASS;
-	uint64_t begun_ns = pace_begin(a.cpu, a.settings);
+	uint64_t begun_ns = pace_begin(a.cpu);
 	int verdict = flight_forward(&a);
 	if (verdict == XDP_REDIRECT)
-		pace_end(a.cpu, a.settings, a.counts, begun_ns, true);
+		pace_end(a.counts, begun_ns);
 	return verdict;
 }
 
@@ -51,7 +53,7 @@ int fanout_egress(struct xdp_md *xdp)
 		return XDP_DROP;
 	uint32_t id = *(const uint32_t *)data;
 	struct flight *flight = &cpu->flight[id % FLIGHTS];
-	return flight->id == id ? flight_leave(xdp, cpu, flight) : flight_lose(flight, FANOUT_redirect_failed);
+	return flight->id == id ? flight_leave(xdp, flight) : flight_lose(flight, FANOUT_redirect_failed);
 }
 
 // The head of the packet is made readable in place if it is not yet.
@@ -89,11 +91,21 @@ int fanout_tcx(struct __sk_buff *skb)
 		enum fanout_counter reason = parsed == PARSED_ODD ? odd_reason(skb, &frame) : FANOUT_up_length;
 		return reason == FANOUT_FORWARD ? TCX_NEXT : single_pass(&t, reason);
 	}
-	uint64_t begun_ns = pace_begin(t.cpu, t.settings);
+	uint64_t begun_ns = pace_begin(t.cpu);
 	int verdict = skb->gso_size ? train_forward(&t) : single_forward(&t);
 	if (verdict == TCX_REDIRECT || FANOUT_MARK_IS(t.skb->mark))
-		pace_end(t.cpu, t.settings, t.counts, begun_ns, false);
+		pace_end(t.counts, begun_ns);
 	return verdict;
+}
+
+// After each poll of a receive queue: the queue, how many packets it gave, how many it might have given.
+SEC("raw_tp/napi_poll")
+int fanout_poll(struct bpf_raw_tracepoint_args *poll)
+{
+	struct cpu *cpu = pace_cpu();
+	if (cpu)
+		pace_polled(cpu, poll->args[0], (int)poll->args[1], (int)poll->args[2], bpf_ktime_get_ns());
+	return 0;
 }
 
 char programs_license[] SEC("license") = "Dual BSD/GPL";

@@ -40,8 +40,9 @@ struct fanout_config {
 	// By device slot. X transmits there with its egress program; T by ifindex.
 	uint32_t ifindex[FANOUT_DEVICES];
 	uint16_t mtu[FANOUT_DEVICES]; // of the IP packet
-	// Overload: a CPU that found no pause between packets for so long sheds the streams that may be shed. 0: never.
-	uint32_t shed_after_us;
+	// Overload: once a receive queue was full at so many polls in sequence, of 64 packets each, the streams that may be
+	// shed are, until it is empty. 0: never.
+	uint32_t shed_after;
 };
 
 // ---------------------------------------------------------------- map "senders": by the index in the handle
@@ -200,7 +201,7 @@ enum { FANOUT_SMALL_SLOT = 16 + FANOUT_SMALL_BYTES, FANOUT_LARGE_SLOT = 16 + FAN
 	X(stream_limit, "media of more streams than a participant may have")                          \
 	X(media_repeated, "media packets that a sender sent again though they had arrived")           \
 	X(rate_limit, "media beyond a sender's allowed rate")                                         \
-	X(overload_shed, "video dropped because the processor had no pause any more")                 \
+	X(overload_shed, "video dropped because more packets came than the processor could serve")                 \
 	X(room_foreign, "copies not made because the receiver is in another room")                    \
 	X(neighbour_unknown, "copies not made because the next hop is unknown")                       \
 	X(redirect_failed, "copies that the kernel could not queue")
@@ -256,6 +257,7 @@ enum loader_item {
 	LOADER_DEVICE = 2, // `device`; up to two descriptors: links of the tcx and of the XDP program, as `engines` says
 	LOADER_DONE = 3,
 	LOADER_FAILED = 4, // `text` says why
+	LOADER_POLL = 5,   // one descriptor: link of the program that sees overload; or none, and `text` says why
 };
 enum loader_map { // `grace`: an array of maps of one entry; `grace_inner`: what is put there to wait for all readers
 	LOADER_MAP_CONFIG, LOADER_MAP_SENDERS, LOADER_MAP_WINDOWS, LOADER_MAP_BLOCKS, LOADER_MAP_RECEIVERS,

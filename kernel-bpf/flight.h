@@ -121,7 +121,7 @@ FANOUT_INLINE int flight_forward(struct arrival *a)
 		a->counts->counter[FANOUT_up_xdp]++;
 		return XDP_PASS;
 	}
-	if (verdict == FANOUT_FORWARD && a->settings->shed_after_us && (a->route.stream->flags & FANOUT_STREAM_MAY_SHED) &&
+	if (verdict == FANOUT_FORWARD && (a->route.stream->flags & FANOUT_STREAM_MAY_SHED) &&
 	    pace_is_overloaded(a->cpu, a->settings))
 		verdict = FANOUT_overload_shed;
 	if (verdict == FANOUT_FORWARD)
@@ -149,15 +149,6 @@ FANOUT_INLINE int flight_lose(const struct flight *flight, enum fanout_counter r
 	counts->counter[FANOUT_media_forwarded]--;
 	counts->counter[FANOUT_bytes_forwarded] -= flight->udp_bytes - PARSE_UDP_BYTES;
 	return XDP_DROP;
-}
-
-// With many receivers one packet is long work: let it be seen that it goes on.
-FANOUT_INLINE void flight_show_work(struct cpu *cpu)
-{
-	uint32_t zero = 0;
-	const struct fanout_config *settings = bpf_map_lookup_elem(&config, &zero);
-	if (settings && settings->shed_after_us)
-		pace_work(cpu, bpf_ktime_get_ns(), PACE_XDP_NS);
 }
 
 FANOUT_INLINE void flight_write(void *at, const struct fanout_receiver *r, const struct flight *flight)
@@ -190,13 +181,11 @@ FANOUT_INLINE uint32_t flight_next(struct flight *flight)
 	return index;
 }
 
-FANOUT_INLINE int flight_leave(struct xdp_md *xdp, struct cpu *cpu, struct flight *flight)
+FANOUT_INLINE int flight_leave(struct xdp_md *xdp, struct flight *flight)
 {
 	uint32_t index = flight_next(flight);
 	if (index >= flight->end)
 		return flight_lose(flight, FANOUT_redirect_failed);
-	if (index % PACE_XDP_COPIES == 0)
-		flight_show_work(cpu);
 	const struct fanout_receiver *r = bpf_map_lookup_elem(&receivers, &index);
 	if (!r || r->room != flight->room)
 		return flight_lose(flight, FANOUT_room_foreign);

@@ -428,6 +428,19 @@ static bool attach(struct loader *loader, struct loader_device *device)
 	return is_told;
 }
 
+// Without it nothing is ever shed.
+static bool attach_poll(const struct loader *loader)
+{
+	struct loader_message message = { .item = LOADER_POLL };
+	int link = bpf_raw_tracepoint_open("napi_poll", bpf_program__fd(loader->programs->progs.fanout_poll));
+	if (link < 0)
+		snprintf(message.text, sizeof(message.text), "%s", strerror(-link));
+	bool is_told = tell(&message, &link, link >= 0);
+	if (link >= 0)
+		close(link);
+	return is_told;
+}
+
 static int hand_over(struct loader *loader)
 {
 	const struct loader_message done = { .item = LOADER_DONE };
@@ -440,9 +453,11 @@ static int hand_over(struct loader *loader)
 		return fail(loader, strerror(-error));
 	if (!tell_maps(loader))
 		return fail(loader, "the maps cannot be handed over");
+	if (!attach_poll(loader))
+		return EXIT_FAILURE; // the relay has gone
 	for (size_t i = 0; i < loader->device_count; i++) {
 		if (!attach(loader, &loader->device[i]))
-			return EXIT_FAILURE; // the relay has gone
+			return EXIT_FAILURE;
 	}
 	return tell(&done, NULL, 0) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

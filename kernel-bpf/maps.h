@@ -109,9 +109,10 @@ struct cpu {
 	uint32_t packets;      // seen: every 64th is timed
 	uint32_t mtu_lowest;   // of all devices, as of mtu_read_ns
 	uint64_t mtu_read_ns;
-	uint64_t active_ns;    // the last sign of work (pace.h)
-	uint64_t busy_since_ns;
-	uint32_t slack_ns;     // how long after it the next one may come without there having been a pause
+	uint64_t full_queue;   // a receive queue (pace.h)
+	uint64_t full_ns;      // when it was last found full
+	uint32_t full_polls;   // how often in sequence
+	uint32_t polled;       // `packets` as of the last poll of any queue
 	uint32_t next_flight;
 	// The packet at hand, until its first copy leaves: that may run a program for another packet.
 	struct parse parse;

@@ -1,10 +1,9 @@
-// What a CPU does with its time: latency samples, and shedding when there is no pause any more.
+// What a CPU does with its time: latency samples, and shedding when there is too much to do.
 //
-// Shedding: signs of work are noted (a packet's start and end, with X every sixteenth copy). If none came for longer
-// than the work in between can take, there was a pause, so no packets are waiting. When there was no pause for
-// shed_after_us, video is dropped, which costs next to nothing, until the queue is empty and a pause shows; sound goes
-// on all the time. So the queue never grows by more than shed_after_us of work, and what is not shed is served at full
-// speed. SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+// Shedding: the kernel takes packets from a receive queue in polls of up to 64. A full poll means that more may be
+// waiting, and several in sequence that the queue grows. From then on video is dropped, which costs next to nothing,
+// until a poll finds the queue empty; sound goes on all the time. So the queue hardly grows beyond shed_after polls,
+// whatever a packet costs, and what is not shed is served at full speed. SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 #ifndef KERNEL_BPF_PACE_H
 #define KERNEL_BPF_PACE_H
 
@@ -13,11 +12,8 @@
 
 enum {
 	PACE_SAMPLE_MASK = 63,
-	PACE_DROPPED_NS = 1000, // from a dropped packet to the next one that is waiting already
-	PACE_TCX_NS = 2000,     // from the end of T's copies to the next one
-	PACE_XDP_NS = 4000,     // between X's signs of work
-	PACE_XDP_COPIES = 16,   // a sign of work every so many copies
 	PACE_MTU_REFRESH_NS = 10000000,
+	PACE_FORGET_NS = 100000000, // a queue that was full and has gone to another CPU
 };
 
 FANOUT_INLINE struct cpu *pace_cpu(void)
@@ -35,30 +31,29 @@ FANOUT_INLINE void pace_count(struct fanout_counters *counts, enum fanout_counte
 		counts->counter[at] += packets;
 }
 
-// Sign of work now; the next one may come after slack_ns without there having been a pause.
-FANOUT_INLINE void pace_work(struct cpu *cpu, uint64_t now_ns, uint32_t slack_ns)
+// After a poll that took `work` packets of `budget` from a queue. Polls without packets for us say nothing.
+FANOUT_INLINE void pace_polled(struct cpu *cpu, uint64_t queue, int work, int budget, uint64_t now_ns)
 {
-	if (now_ns - cpu->active_ns > cpu->slack_ns)
-		cpu->busy_since_ns = now_ns;
-	cpu->active_ns = now_ns;
-	cpu->slack_ns = slack_ns;
+	if (budget <= 0 || cpu->packets == cpu->polled)
+		return;
+	cpu->polled = cpu->packets;
+	if (queue != cpu->full_queue && cpu->full_polls && now_ns - cpu->full_ns < PACE_FORGET_NS)
+		return; // one at a time: the first that was full
+	cpu->full_polls = work < budget ? 0 : queue == cpu->full_queue ? cpu->full_polls + 1 : 1;
+	cpu->full_queue = queue;
+	cpu->full_ns = now_ns;
 }
 
 FANOUT_INLINE bool pace_is_overloaded(const struct cpu *cpu, const struct fanout_config *settings)
 {
-	return cpu->active_ns - cpu->busy_since_ns > settings->shed_after_us * 1000ull;
+	return settings->shed_after && cpu->full_polls >= settings->shed_after &&
+	       bpf_ktime_get_ns() - cpu->full_ns < PACE_FORGET_NS;
 }
 
-// At the start of a packet. Time now if anybody wants to know it, else 0.
-FANOUT_INLINE uint64_t pace_begin(struct cpu *cpu, const struct fanout_config *settings)
+// At the start of a packet. Time now if it is a sample, else 0.
+FANOUT_INLINE uint64_t pace_begin(struct cpu *cpu)
 {
-	bool is_sampled = (++cpu->packets & PACE_SAMPLE_MASK) == 0;
-	if (!is_sampled && settings->shed_after_us == 0)
-		return 0;
-	uint64_t now_ns = bpf_ktime_get_ns();
-	if (settings->shed_after_us)
-		pace_work(cpu, now_ns, PACE_DROPPED_NS);
-	return now_ns;
+	return ++cpu->packets & PACE_SAMPLE_MASK ? 0 : bpf_ktime_get_ns();
 }
 
 // Bucket b counts what took less than 2^b * 64 ns.
@@ -77,19 +72,10 @@ FANOUT_INLINE uint32_t pace_bucket(uint64_t ns)
 }
 
 // After a packet's copies were handed over. T's copies have left by then; X's leave soon after.
-FANOUT_INLINE void pace_end(struct cpu *cpu, const struct fanout_config *settings, struct fanout_counters *counts, uint64_t begun_ns,
-			    bool is_xdp)
+FANOUT_INLINE void pace_end(struct fanout_counters *counts, uint64_t begun_ns)
 {
-	bool is_sampled = (cpu->packets & PACE_SAMPLE_MASK) == 0;
-	if (is_xdp)
-		cpu->slack_ns = PACE_XDP_NS;
-	if (begun_ns == 0 || (is_xdp && !is_sampled))
-		return;
-	uint64_t now_ns = bpf_ktime_get_ns();
-	if (!is_xdp && settings->shed_after_us)
-		pace_work(cpu, now_ns, PACE_TCX_NS);
-	if (is_sampled)
-		counts->latency[pace_bucket(now_ns - begun_ns)]++;
+	if (begun_ns)
+		counts->latency[pace_bucket(bpf_ktime_get_ns() - begun_ns)]++;
 }
 
 // The lowest MTU of all devices that have a program. Read again every now and then, since it hardly ever changes.

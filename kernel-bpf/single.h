@@ -104,7 +104,7 @@ FANOUT_INLINE enum fanout_counter single_obstacle(struct passage *t, uint32_t si
 
 FANOUT_INLINE bool single_is_shed(const struct passage *t, bool may_shed)
 {
-	return may_shed && t->settings->shed_after_us && pace_is_overloaded(t->cpu, t->settings);
+	return may_shed && pace_is_overloaded(t->cpu, t->settings);
 }
 
 FANOUT_INLINE int single_copy(struct passage *t, enum check check, uint32_t packets, uint32_t bytes)

@@ -220,6 +220,17 @@ static enum err take_device(struct fast_path *f, struct item *item)
 	return ERR_OK;
 }
 
+static enum err take_poll(struct fast_path *f, struct item *item)
+{
+	if (item->descriptor_count > 1 || f->poll_link >= 0)
+		return ERR_VERSION;
+	if (item->descriptor_count == 1)
+		f->poll_link = item_take(item, 0);
+	else
+		log_line(LOG_NOTICE, "fast path: pictures are not dropped in the kernel when there is too much to do: %s", item->message.text);
+	return ERR_OK;
+}
+
 static enum err take_all(struct fast_path *f, int socket, unsigned wait_ms, char *problem)
 {
 	struct item item;
@@ -233,6 +244,9 @@ static enum err take_all(struct fast_path *f, int socket, unsigned wait_ms, char
 			break;
 		case LOADER_DEVICE:
 			err = take_device(f, &item);
+			break;
+		case LOADER_POLL:
+			err = take_poll(f, &item);
 			break;
 		case LOADER_DONE:
 			item_close(&item);
@@ -297,6 +311,7 @@ static void clear(struct fast_path *f)
 		f->memory.map[i] = -1;
 	for (size_t i = 0; i < FANOUT_DEVICES; i++)
 		f->device[i].link[0] = f->device[i].link[1] = -1;
+	f->poll_link = -1;
 }
 
 static enum err run_loader(const struct fast_path_options *options, struct fast_path *f, char *problem)
@@ -347,6 +362,8 @@ void fast_path_close(struct fast_path *f)
 				close(f->device[i].link[k]);
 		}
 	}
+	if (f->poll_link >= 0)
+		close(f->poll_link);
 	table_memory_free(&f->memory);
 	clear(f);
 }

@@ -18,6 +18,7 @@ struct fast_path {
 	struct table_memory memory; // of the table; has_programs is true
 	struct fast_path_device device[FANOUT_DEVICES]; // by slot; [0] is none
 	size_t device_count;
+	int poll_link; // of the program that sees overload; -1: none
 };
 
 struct fast_path_options {

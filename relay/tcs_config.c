@@ -41,6 +41,8 @@ const struct option_row tcs_config_rows[] = {
 	  "DSCP of media to clients; 34 is AF41, 0 ordinary traffic" },
 	{ "sender-rate-max", OPTION_NUMBER, AT(sender_rate_max), 0, 10000000, NULL, "50000", NULL,
 	  "kbit/s that a participant may send; 0: no limit" },
+	{ "shed-after", OPTION_NUMBER, AT(shed_after), 0, 1000, NULL, "2", NULL,
+	  "full polls of a receive queue, 64 packets each, after which the kernel drops pictures until it is empty; 0: never" },
 	{ "history-memory", OPTION_NUMBER, AT(history_memory), 1, 65536, NULL, "128", NULL,
 	  "MiB for media of the last second, from which lost packets are sent again" },
 	{ "log-level", OPTION_CHOICE, AT(log_level), 0, 0, "error|warning|notice|info|debug", "info", NULL,

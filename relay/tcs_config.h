@@ -24,7 +24,7 @@ struct tcs_config {
 	char loader[OPTION_TEXT_MAX]; // empty: beside tcs
 	uint64_t threads, handshake_threads;
 	uint64_t relay_udp_port; // 0: none
-	uint64_t dscp, sender_rate_max, history_memory;
+	uint64_t dscp, sender_rate_max, shed_after, history_memory;
 	uint64_t meetings_max, participants_max, participants_per_meeting_max, connections_per_address_max, handshakes_max;
 };
 

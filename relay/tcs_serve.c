@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, SHED_AFTER_US = 10000 };
+enum { PATH_BYTES = 4096 };
 
 struct server {
 	const struct tcs_config *config;
@@ -92,7 +92,7 @@ static void enable_fast_path(struct server *server)
 	if (!server->has_fast_path)
 		return;
 	struct fanout_config *shared = server->fast_path.memory.config;
-	shared->shed_after_us = SHED_AFTER_US;
+	shared->shed_after = (uint32_t)server->config->shed_after;
 	__atomic_store_n(&shared->is_enabled, 1, __ATOMIC_RELEASE);
 }
 
