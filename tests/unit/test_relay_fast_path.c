@@ -120,6 +120,13 @@ static void say_device(uint32_t slot, uint32_t engines, size_t count)
 	say(&message, sizeof(message), links, count);
 }
 
+static void say_poll(void)
+{
+	const int link = STDERR_FILENO;
+	const struct loader_message message = { .item = LOADER_POLL };
+	say(&message, sizeof(message), &link, 1);
+}
+
 static bool is_argument(int argc, char **argv, const char *name, const char *value)
 {
 	for (int i = 1; i + 1 < argc; i++) {
@@ -163,6 +170,8 @@ static int play_loader(int argc, char **argv)
 		say_device(1, both, 3);
 	else if (strcmp(scene, "unknown engine") == 0)
 		say_device(1, 1u << FANOUT_ENGINES, 1);
+	else if (strcmp(scene, "poll twice") == 0)
+		say_poll(), say_poll();
 	else if (strcmp(scene, "other shape") == 0)
 		say_map(LOADER_MAP_SENDERS, make_map(BPF_MAP_TYPE_ARRAY, sizeof(struct fanout_sender) + 8, sizes.senders, BPF_F_MMAPABLE));
 	else if (strcmp(scene, "other size") == 0)
@@ -180,6 +189,7 @@ static int play_loader(int argc, char **argv)
 		    !is_argument(argc, argv, "--senders", "40") || !is_argument(argc, argv, "--history-large", "16"))
 			say_end(LOADER_FAILED, "wrong arguments");
 		say_maps();
+		say_poll();
 		say_device(3, both, 2);
 		say_device(0, 0, 0);
 		say_end(LOADER_DONE, "");
@@ -243,6 +253,7 @@ static void a_broken_loader_is_one_line(void **state)
 		{ "map without descriptor", "another version" }, { "nothing", "a map is missing" }, { "slot 0", "another version" },
 		{ "slot 32", "another version" }, { "slot twice", "another version" }, { "too few links", "another version" },
 		{ "too many links", "another version" }, { "unknown engine", "another version" },
+		{ "poll twice", "another version" },
 	};
 	expect_failures(rows, sizeof(rows) / sizeof(rows[0]));
 }
@@ -283,6 +294,7 @@ static void maps_are_memory(void **state)
 	assert_string_equal(f.device[3].name, "lo");
 	assert_int_equal(f.device[3].ring, 256);
 	assert_int_equal(f.device[3].engines, 1u << FANOUT_TCX | 1u << FANOUT_XDP);
+	assert_true(f.poll_link >= 0);
 	assert_true(f.device[3].link[0] >= 0 && f.device[3].link[1] >= 0);
 
 	// Each entry is where the kernel has it.
