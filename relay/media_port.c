@@ -51,7 +51,8 @@ unsigned media_port_backlog(struct media_port *port)
 enum err media_port_open(enum loop_choice choice, const struct media_port *sockets, struct media_port **out)
 {
 	enum err err = choice == LOOP_EPOLL ? ERR_IO : media_port_uring_open(sockets, out);
-	// Trains to 10 receivers cost 414 ns a copy with io_uring, 418 with recvmmsg; to 50 it is the same.
+	// Trains to 10 receivers cost 414 ns a copy with io_uring, 418 with recvmmsg; to 50 it is the same. Where twice as much
+	// comes as can be forwarded, io_uring still forwards three times as much as recvmmsg.
 	if (err && choice != LOOP_IO_URING)
 		err = media_port_mmsg_open(sockets, out);
 	return err;

@@ -6,7 +6,7 @@
 //   buffer ─ head 16 ─ sender 32 ─ control data 144 ─ datagram, or datagrams side by side
 //
 // The ring is made, with what it may do, before the process is confined, and enabled by the thread that uses it. Sends are
-// sendmmsg's.
+// sendmmsg's: by the ring a copy costs 440 ns instead of 414 with 10 receivers, 317 instead of 294 with 50.
 #include "relay/media_port_private.h"
 
 #include "base/log.h"
