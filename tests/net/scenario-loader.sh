@@ -104,6 +104,7 @@ with_capabilities() { # as a service manager may start the relay: not as root
 }
 with_capabilities +bpf,+perfmon,+net_admin >"$lab/caps.out" 2>"$lab/caps.err"
 lab_check "three capabilities are enough" grep -qx ready "$lab/caps.out"
+lab_check "... also to see overload" bash -c '! grep -q "too much to do" "$1"' - "$lab/caps.err"
 with_capabilities +bpf,+net_admin >"$lab/few.out" 2>"$lab/few.err"
 lab_check "two are not: one line that names all" one_line few '^problem: no privilege: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN'
 on server relay_hold /nonexistent/loader auto auto </dev/null >"$lab/missing.out" 2>"$lab/missing.err"
