@@ -32,7 +32,7 @@ struct manager_spawner_options {
 	int journal;                 // given to each manager
 };
 
-// `out`: the socket to it, non-blocking; closing it ends the spawner. Call it with one thread, as the manager's user.
+// `out`: the socket to it, for the two calls below, which never wait; closing it ends the spawner. Call it with one thread, as the manager's user.
 enum err manager_spawner_start(const struct manager_spawner_options *options, int *out) CHECK_RESULT;
 
 // For the relay's end. ERR_AGAIN: nothing there; ERR_CLOSED: the spawner is gone. `descriptor`: the caller's, or -1.
