@@ -53,7 +53,8 @@ struct uring_loop {
 	struct io_uring ring;
 	struct buffers stream_buffers;
 	uint64_t now_ns, timer_ns;
-	bool is_stopping, is_rearming; // is_rearming: some receive ended and must be armed again
+	bool is_stopping;
+	bool is_tending_watches, is_tending_streams; // some request ended and must be armed again, or some of them is dead
 	struct watch *watches;
 	struct loop_stream *streams, *ready;
 	struct msghdr stream_shape; // of what is received
@@ -210,7 +211,7 @@ static void unwatch(struct loop *base, int descriptor)
 		if (watch->descriptor != descriptor || watch->is_dead)
 			continue;
 		watch->is_dead = true;
-		loop->is_rearming = true;
+		loop->is_tending_watches = true;
 		if (watch->is_armed)
 			io_uring_prep_cancel64(next_sqe(loop, NULL, OP_IGNORED), (uintptr_t)watch | watch->operation, 0);
 		return;
@@ -286,7 +287,7 @@ static void stream_close(struct loop_stream *stream)
 {
 	stream->is_dead = true;
 	(void)shutdown(stream->descriptor, SHUT_RDWR); // ends what is pending
-	stream->loop->is_rearming = true;
+	stream->loop->is_tending_streams = true;
 }
 
 static void stream_free(struct loop_stream *stream)
@@ -333,8 +334,10 @@ static void stream_sent(struct loop_stream *stream, int result)
 {
 	stream->pending--;
 	stream->is_sending = false;
-	if (stream->is_dead)
+	if (stream->is_dead) {
+		stream->loop->is_tending_streams = true;
 		return;
+	}
 	if (result < 0 && result != -EAGAIN && result != -EINTR) {
 		stream_broken(stream);
 		return;
@@ -366,7 +369,7 @@ static void stream_received(struct loop_stream *stream, const struct io_uring_cq
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		stream->pending--;
 		stream->is_receiving = false;
-		loop->is_rearming = true;
+		loop->is_tending_streams = true;
 	}
 	if (cqe->flags & IORING_CQE_F_BUFFER) {
 		uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
@@ -422,7 +425,7 @@ static void accept_failed(struct watch *watch, int error)
 static void resume_listeners(struct uring_loop *loop)
 {
 	for (struct watch *watch = loop->watches; watch; watch = watch->next) {
-		loop->is_rearming |= watch->is_paused;
+		loop->is_tending_watches |= watch->is_paused;
 		watch->is_paused = false;
 	}
 }
@@ -431,7 +434,7 @@ static void watch_event(struct uring_loop *loop, struct watch *watch, const stru
 {
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		watch->is_armed = false;
-		loop->is_rearming = true;
+		loop->is_tending_watches = true;
 	}
 	if (watch->operation == OP_ACCEPT) {
 		if (cqe->res >= 0 && watch->is_dead)
@@ -476,6 +479,19 @@ static int wait_some(struct uring_loop *loop)
 	return io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &t, NULL);
 }
 
+// Apart: a watch ends with every event, and there may be thousands of streams.
+static void tend(struct uring_loop *loop)
+{
+	if (loop->is_tending_watches) {
+		loop->is_tending_watches = false;
+		tend_watches(loop);
+	}
+	if (loop->is_tending_streams) {
+		loop->is_tending_streams = false;
+		tend_streams(loop);
+	}
+}
+
 static enum err run(struct loop *base)
 {
 	struct uring_loop *loop = own(base);
@@ -506,11 +522,7 @@ static enum err run(struct loop *base)
 		loop->handlers.on_wake_end(loop->handlers.context);
 		write_ready(loop);
 		loop->handlers.on_wake_sent(loop->handlers.context);
-		if (loop->is_rearming) {
-			loop->is_rearming = false;
-			tend_watches(loop);
-			tend_streams(loop);
-		}
+		tend(loop);
 	}
 	return ERR_OK;
 }
