@@ -240,12 +240,18 @@ static bool take(struct media *media, const struct fanout_packet *p, struct fano
 	return true;
 }
 
+static const struct fanout_window *window_of(const struct media *media, const struct fanout_sender *sender)
+{
+	size_t index = sender ? (size_t)(sender - media->table->sender) : SIZE_MAX;
+	return index < table_windows(&media->table->sizes) ? &media->table->window[index] : NULL;
+}
+
 static bool admit(struct media *media, const struct loop_datagram *d, bool is_tls, bool is_second)
 {
 	struct fanout_packet p;
 	read_packet(d, is_tls, &p);
 	struct fanout_sender *sender = sender_of(media, &p, d);
-	enum fanout_counter verdict = fanout_check(&p, sender);
+	enum fanout_counter verdict = fanout_judge(&p, sender, window_of(media, sender));
 	if (verdict == FANOUT_up_hop || verdict == FANOUT_up_foreign)
 		return !is_too_much(media, &p, sender) && hand_up(media, verdict, is_tls, d);
 	if (verdict != FANOUT_FORWARD)
