@@ -119,15 +119,16 @@ FANOUT_INLINE bool fanout_is_fresh(const struct fanout_window *window, uint32_t 
 	return count > *(const volatile uint32_t *)&window->slot[count % FANOUT_WINDOW_SLOTS];
 }
 
-// fanout_check, and for a good tag from an unproven address whether it can be news: what somebody has recorded and sends
-// from elsewhere needs nobody's decision. `window` is the sender's, NULL: it has none.
+// fanout_check, and whether what user space would decide on can be news: what somebody has recorded and sends again needs
+// nobody's decision. `window` is the sender's, NULL: it has none (TLS).
 FANOUT_INLINE enum fanout_counter fanout_judge(const struct fanout_packet *p, const struct fanout_sender *sender,
 					       const struct fanout_window *window)
 {
 	enum fanout_counter verdict = fanout_check(p, sender);
-	if (verdict == FANOUT_up_foreign && (!window || !fanout_is_fresh(window, fanout_count(p))))
-		return FANOUT_counter_replayed;
-	return verdict;
+	if (verdict != FANOUT_up_foreign && verdict != FANOUT_up_hop)
+		return verdict;
+	bool is_news = window ? fanout_is_fresh(window, fanout_count(p)) : verdict == FANOUT_up_hop;
+	return is_news ? verdict : FANOUT_counter_replayed;
 }
 
 // Take it; false if it was seen before, or is older than what holds its slot. Somebody who raises the slot at the same

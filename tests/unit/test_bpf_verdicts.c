@@ -138,6 +138,12 @@ static void next_hop_unknown(struct scene *s) { record_of(s, 0)->flags = FANOUT_
 
 static void hop_packet(struct scene *s) { restamp(s, packet_handle(PACKET_HOP, 1, BPF_LAB_SENDER)); }
 static void foreign_port(struct scene *s) { s->flow.source_port++; }
+static void hop_replayed(struct scene *s)
+{
+	hop_packet(s);
+	replayed(s);
+}
+
 static void replayed_from_elsewhere(struct scene *s)
 {
 	replayed(s);
@@ -248,6 +254,7 @@ static const struct verdict_case drops[] = {
 	{ "changed header", FANOUT_tag_wrong, changed_head, NULL },
 	{ "changed length", FANOUT_tag_wrong, changed_size, NULL },
 	{ "replayed", FANOUT_counter_replayed, replayed, NULL },
+	{ "hop control, replayed", FANOUT_counter_replayed, hop_replayed, NULL },
 	{ "replayed from another port", FANOUT_counter_replayed, replayed_from_elsewhere, NULL },
 	{ "too old", FANOUT_counter_replayed, too_old, NULL },
 	{ "counter zero", FANOUT_counter_replayed, counter_zero, NULL },
