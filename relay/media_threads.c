@@ -186,25 +186,29 @@ enum err media_threads_start(struct media_threads *threads)
 	return ERR_OK;
 }
 
+static void thread_end(struct media_thread *thread)
+{
+	uint64_t one = 1;
+	if (thread->is_started && write(thread->stop, &one, sizeof(one)) == (ssize_t)sizeof(one))
+		(void)pthread_join(thread->thread, NULL);
+	outbox_free(thread->media.outbox);
+	outbox_free(thread->media.leg_outbox);
+	free(thread->media.allowance);
+	mailbox_free(thread->mailbox);
+	if (thread->port)
+		thread->port->ops->close(thread->port);
+	if (thread->stop >= 0)
+		close(thread->stop);
+	thread->stop = -1;
+}
+
 void media_threads_free(struct media_threads *threads)
 {
 	if (!threads)
 		return;
 	__atomic_store_n(&threads->is_stopping, true, __ATOMIC_RELEASE);
-	for (size_t i = 0; i < threads->count; i++) {
-		struct media_thread *thread = &threads->thread[i];
-		uint64_t one = 1;
-		if (thread->is_started && write(thread->stop, &one, sizeof(one)) == (ssize_t)sizeof(one))
-			(void)pthread_join(thread->thread, NULL);
-		outbox_free(thread->media.outbox);
-		outbox_free(thread->media.leg_outbox);
-		free(thread->media.allowance);
-		mailbox_free(thread->mailbox);
-		if (thread->port)
-			thread->port->ops->close(thread->port);
-		if (thread->stop >= 0)
-			close(thread->stop);
-	}
+	for (size_t i = 0; i < threads->count; i++)
+		thread_end(&threads->thread[i]);
 	free(threads);
 }
 

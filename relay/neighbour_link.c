@@ -71,6 +71,12 @@ static bool forget_link(struct neighbour_links *links, uint32_t ifindex)
 	return link != NULL;
 }
 
+static bool is_equal(const struct neighbour_link *a, const struct neighbour_link *b)
+{
+	return a->ifindex == b->ifindex && a->parent == b->parent && a->type == b->type && a->mtu == b->mtu && a->vlan == b->vlan &&
+	       a->is_up == b->is_up && memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
+}
+
 static bool learn_link(struct neighbour_links *links, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *header = NLMSG_DATA(message);
@@ -80,8 +86,7 @@ static bool learn_link(struct neighbour_links *links, const struct nlmsghdr *mes
 	if (message->nlmsg_type == RTM_DELLINK)
 		return forget_link(links, (uint32_t)header->ifi_index);
 	netlink_attributes(message, sizeof(*header), attribute, IFLA_MAX);
-	struct neighbour_link now;
-	memset(&now, 0, sizeof(now)); // compared with its padding
+	struct neighbour_link now = { 0 };
 	uint32_t mtu = netlink_u32(attribute[IFLA_MTU]);
 	now.ifindex = (uint32_t)header->ifi_index;
 	now.type = header->ifi_type;
@@ -92,7 +97,7 @@ static bool learn_link(struct neighbour_links *links, const struct nlmsghdr *mes
 		memcpy(now.mac, RTA_DATA(mac), sizeof(now.mac));
 	read_vlan(attribute, &now);
 	struct neighbour_link *link = find(links, now.ifindex);
-	if (link && memcmp(link, &now, sizeof(now)) == 0)
+	if (link && is_equal(link, &now))
 		return false;
 	if (!link && !reserve((void **)&links->link, sizeof(now), links->link_count, &links->link_capacity, NEIGHBOUR_LINKS_MAX))
 		return false; // what leaves there is sent by user space

@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct manager_report report;
 	static struct relay_enrol_answer answer;
 	static struct manager_events events;
-	enum tcs_status_kind kind;
+	struct control_socket_request request;
 	struct journal_entry entry;
 	if (size == 0)
 		return 0;
@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (choice == 'a') {
 		(void)!relay_enrol_answer_parse((const char *)data, size, &answer);
 	} else if (choice == 'r') {
-		(void)!control_socket_request_parse((const char *)data, size, &kind);
+		(void)!control_socket_request_parse((const char *)data, size, &request);
 	} else if (choice == 'j' && size == JOURNAL_RECORD_BYTES) {
 		(void)!journal_record_parse(data, &entry);
 	}

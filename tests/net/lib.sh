@@ -150,7 +150,7 @@ lab_watch() {
 	lab_watcher=$!
 }
 lab_stall() {
-	wait $lab_watcher
+	wait "$lab_watcher"
 	jq '.gap_max_ms / 1000' "$lab/watch.out"
 }
 # lab_patience SECONDS STALL: as a limit here

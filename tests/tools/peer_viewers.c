@@ -23,11 +23,11 @@ enum { VIEWERS_MAX = 256, MESSAGE_MAX = 65536, DATAGRAM_MAX = 2048, SETUP_S = 15
 #define UFRAG "bench"
 
 struct viewer {
-	int fd;
 	uint64_t handle; // of Janus
-	struct sockaddr_in own, janus;
 	SSL *ssl;
 	BIO *in, *out; // owned by ssl
+	struct sockaddr_in own, janus;
+	int fd;
 	bool is_done;
 };
 

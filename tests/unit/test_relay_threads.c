@@ -285,7 +285,7 @@ static void legs_are_sent_by_all_threads(enum loop_choice choice)
 {
 	enum { TRIES = 8 };
 	static struct lab lab;
-	struct sockaddr_in6 leg_at, from;
+	struct sockaddr_in6 leg_at, from = { 0 };
 	socklen_t size = sizeof(leg_at);
 	uint8_t bytes[BYTES];
 	lab_open(&lab, choice);

@@ -118,8 +118,7 @@ void crowd_member_receive_tcp(struct crowd_member *member)
 		return;
 	}
 	memcpy(bytes, member->pending, size);
-	enum err err;
-	while (size < sizeof(bytes) && !(err = tls_conn_read(member->tls, bytes + size, sizeof(bytes) - size, &got)))
+	while (size < sizeof(bytes) && tls_conn_read(member->tls, bytes + size, sizeof(bytes) - size, &got) == ERR_OK)
 		size += got;
 	take_frames(member, bytes, size);
 }

@@ -74,8 +74,9 @@ void subscribe_run(struct crowd *crowd, unsigned count)
 	}
 	if (got > 0)
 		qsort(ns, got, sizeof(*ns), compare);
+	size_t middle = got / 2, late = (size_t)got * 99 / 100;
 	printf("{\"changes\":%u,\"missed\":%u,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", count, count - got,
-	       got ? (double)ns[got / 2] / 1e3 : 0, got ? (double)ns[(size_t)got * 99 / 100] / 1e3 : 0);
+	       got ? (double)ns[middle] / 1e3 : 0, got ? (double)ns[late] / 1e3 : 0);
 	fflush(stdout);
 	free(ns);
 }
