@@ -7,5 +7,7 @@ int baseline_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
 int crowd_main(int argc, char **argv);
 int bare_main(int argc, char **argv);
+int memory_main(int argc, char **argv);
+int forge_main(int argc, char **argv);
 
 #endif

@@ -25,7 +25,7 @@ static const char usage_text[] =
 	"usage: bench_relay crowd --state DIR --senders FILE [--receivers N] [--rooms R] [--senders-per-room S] [--staged]\n"
 	"Registers a relay in DIR, says \"registered\"; when a tcs with that state directory listens at port 443 of the relay's\n"
 	"host, R rooms of S senders and N receivers join, FILE is written for the generator, and it says \"joined\".\n"
-	"--staged: says \"connected\" after the TLS handshakes and waits for a line before joining.\n"
+	"--staged: waits for a line before connecting, says \"connected\" after the TLS handshakes, waits for a line before joining.\n"
 	"Then on stdin: subscribe COUNT; an empty line or the end: leave.\n";
 
 struct crowd_options {
@@ -213,7 +213,7 @@ static int crowd_run(const struct crowd_options *options)
 	say("registered");
 	bool is_good = wait_for_relay();
 	if (is_good && options->is_staged) {
-		is_good = connect_all(&crowd, context);
+		is_good = fgets(line, sizeof(line), stdin) && connect_all(&crowd, context);
 		say("connected");
 		is_good = is_good && fgets(line, sizeof(line), stdin);
 	}

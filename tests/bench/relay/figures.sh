@@ -12,7 +12,8 @@ burst_for() { # what the ring of a veth device holds, 256
 }
 
 settings() {
-	jq -cn --argjson counts "[$(tr ' ' , <<<"$COUNTS")]" --argjson tries "$TRIES" '{ figure: "settings", counts: $counts, tries: $tries }' >>"$bench_dir/raw.jsonl"
+	jq -cn --argjson counts "[$(tr ' ' , <<<"$COUNTS")]" --argjson tries "$TRIES" --argjson cores "$(nproc)" \
+		'{ figure: "settings", $counts, $tries, $cores }' >>"$bench_dir/raw.jsonl"
 }
 
 start_engines() { # RECEIVERS
@@ -207,28 +208,34 @@ figure_flood() {
 all_counters_seen() { # LAB
 	local try
 	for try in 1 2 3 4 5; do
-		run "$1" "figure=counters,try=$try" --copies 10 --burst 16 --seconds "$FORGED_SECONDS" --senders "$bench_dir/$1/senders" || return 1
+		run "$1" "figure=counters,try=$try" --copies 10 --burst 16 --use $SENDERS --seconds "$FORGED_SECONDS" --senders "$bench_dir/$1/senders" || return 1
 		tail -n 1 "$bench_dir/raw.jsonl" | jq -e --argjson senders $SENDERS '.copies == .expected and .stalls == 0 and .good >= 64 * $senders' >/dev/null && return 0
 	done
 	echo "no run without loss before the replayed counters" >&2
 	return 1
 }
 
-# 12: as fast as they go, until so many have reached the relay. A tenth of each kind for X and for T. "room" names an index
-# that nobody in the room has; no second room is there.
+# 12: two rooms. Half of the tries for each of X and T, most of them straight into their programs, then a twentieth through
+# the device, as fast as it goes, each kind in turn. Copies to anybody count, of either room.
 figure_forged() {
 	local kind x engine tried before now other
+	engines_down
 	say "forged packets: $TRIES tries"
+	tcs_start x xdp 10 2 --senders-per-room $SENDERS && tcs_start t tcx 10 2 --senders-per-room $SENDERS || return 1
 	for x in x:X t:T; do
 		engine=${x#*:} x=${x%:*}
-		other=$(awk '{ i = $2 > i ? $2 : i } END { print i + 1000 }' "$bench_dir/$x/senders")
+		all_counters_seen "$x" || return 1
+		in_lab "$x" bench_relay forge --senders "$bench_dir/$x/senders" --use $SENDERS --engine "$([ "$x" = x ] && echo xdp || echo tcx)" \
+			--tries $((TRIES / 2)) | jq -c --arg engine "$engine" '. + { figure: "forged-straight", $engine }' >>"$bench_dir/raw.jsonl" || return 1
+		# Participants are numbered by room: a receiver of either.
+		other=$(awk '{ i = $2 > i ? $2 : i } END { print i + 3 }' "$bench_dir/$x/senders")
 		for kind in tag counter stream room address; do
 			tried=0
 			[ $kind != counter ] || all_counters_seen "$x" || return 1
-			while [ $tried -lt $((TRIES / 10)) ]; do
+			while [ $tried -lt $((TRIES / 200)) ]; do
 				before=$(received "$x")
-				run "$x" "figure=forged,engine=$engine,kind=$kind" --copies 10 --burst 64 --rate 20000000 --forgery $kind --other-index "$other" \
-					--seconds "$FORGED_SECONDS" --senders "$bench_dir/$x/senders" || return 1
+				run "$x" "figure=forged,engine=$engine,kind=$kind" --copies 10 --burst 64 --use $SENDERS --rate 20000000 --forgery $kind \
+					--other-index "$other" --seconds "$FORGED_SECONDS" --senders "$bench_dir/$x/senders" || return 1
 				now=$(received "$x")
 				[ "$now" -gt "$before" ] || return 1
 				tried=$((tried + now - before))
@@ -236,24 +243,58 @@ figure_forged() {
 			done
 		done
 	done
+	tcs_stop x t
 }
 
-# 7: the same with many rooms in use, one after the other.
-figure_table() {
-	local rooms rep x engine most=$((($(ulimit -Hn) / 2 - 100) / 11)) # two descriptors for each of the crowd
-	for rooms in 1 $((ROOMS < most ? ROOMS : most)); do
-		say "table with $((rooms * 10)) receivers"
-		tcs_start t tcx 10 "$rooms" && tcs_start x xdp 10 "$rooms" || return 1
-		for ((rep = 0; rep < TABLE_REPS; rep++)); do
-			for x in x:X t:T; do
-				engine=${x#*:} x=${x%:*}
-				# One packet at a time: several of one sender would become a train where there is one room.
-				run "$x" "figure=table,engine=$engine,n=10,bytes=1142,rep=$rep,receivers=$((rooms * 10))" --copies 10 --burst 1 \
-					--seconds "$SECONDS_EACH" --senders "$bench_dir/$x/senders"
-			done
+# 7: with 240 receivers against 10, in turn; the labs of A and U hold the small rooms.
+figure_width() {
+	local rep x n
+	engines_down
+	say "240 receivers against 10"
+	tcs_start x xdp 240 1 --senders-per-room $SENDERS && tcs_start t tcx 240 1 --senders-per-room $SENDERS &&
+		tcs_start a xdp 10 1 --senders-per-room $SENDERS && tcs_start u tcx 10 1 --senders-per-room $SENDERS || return 1
+	for ((rep = 0; rep < TABLE_REPS; rep++)); do
+		for x in a:X:10 x:X:240 u:T:10 t:T:240; do
+			n=${x##*:} x=${x%:*}
+			run "${x%:*}" "figure=width,engine=${x#*:},n=$n,bytes=1142,rep=$rep" --copies "$n" --burst "$(burst_for "$n")" \
+				--seconds "$SECONDS_EACH" --senders "$bench_dir/${x%:*}/senders"
 		done
-		tcs_stop t x
 	done
+	tcs_stop x t a u
+}
+
+# The crowd sleeps while others are measured: its keepalives would be charged as well.
+crowd_signal() { # SIGNAL LAB...
+	local lab
+	for lab in "${@:2}"; do kill "-$1" "${lab_crowd[$lab]}"; done
+}
+
+# 7: with thousands of receivers in the table against 10, in turn: first with all packets for one room, then for all rooms,
+# one after the other, which finds nothing in the caches of the processor. One packet at a time: several of one sender
+# would become a train.
+figure_table() {
+	local rep x engine receivers use
+	engines_down
+	say "table with $((ROOMS * 10)) receivers"
+	tcs_start x xdp 10 "$ROOMS" --staged && tcs_start t tcx 10 "$ROOMS" --staged && tcs_start a xdp 10 1 && tcs_start u tcx 10 1 || return 1
+	# All at the same time, on both cores.
+	printf '%s\n' go go | tee "$bench_dir/x/in" >"$bench_dir/t/in"
+	tcs_joined x $((30 + ROOMS / 4)) && tcs_joined t $((30 + ROOMS / 4)) || return 1
+	say "joined"
+	crowd_signal STOP x t a u
+	for ((rep = 0; rep < TABLE_REPS; rep++)); do
+		for x in a:X:10:1 x:X:$((ROOMS * 10)):1 x:X:$((ROOMS * 10)):0 u:T:10:1 t:T:$((ROOMS * 10)):1 t:T:$((ROOMS * 10)):0; do
+			IFS=: read -r x engine receivers use <<<"$x"
+			run "$x" "figure=table,engine=$engine,n=10,bytes=1142,rep=$rep,receivers=$receivers,use=$use" --copies 10 --burst 1 \
+				--seconds "$SECONDS_EACH" --use "$use" --senders "$bench_dir/$x/senders"
+		done
+		# Nobody may be silent for long.
+		crowd_signal CONT x t a u
+		sleep 0.2
+		crowd_signal STOP x t a u
+	done
+	crowd_signal CONT x t a u
+	tcs_stop x t a u
 }
 
 packets_flow() { [ "$(on "bench-relay-$1" cat /sys/class/net/hr0/statistics/rx_packets)" -gt 5000 ]; }
@@ -261,11 +302,11 @@ packets_flow() { [ "$(on "bench-relay-$1" cat /sys/class/net/hr0/statistics/rx_p
 # 10: pictures are sent all the time; one receiver wants them, or not.
 figure_subscription() {
 	local x engine rate=20000
+	engines_down
 	say "subscription to first packet"
 	for x in t:T u:U; do
 		engine=${x#*:} x=${x%:*}
 		tcs_start "$x" "$([ "$x" = t ] && echo tcx || echo user)" 3 1 || return 1
-		other_core "$x"
 		# Sent from a socket, at real-time priority: a gap between packets must not look like a slow relay.
 		in_lab "$x" chrt -r 6 bench_relay measure --core "$BENCH_OTHER_CORE" --copies 3 --train --burst 1 --rate $rate --sink none \
 			--seconds "$SUBSCRIBE_SECONDS" --senders "$bench_dir/$x/senders" >/dev/null 2>&1 &
@@ -276,30 +317,36 @@ figure_subscription() {
 		bench_until 60 grep -q changes "$bench_dir/$x/crowd.out"
 		grep changes "$bench_dir/$x/crowd.out" | jq -c --arg engine "$engine" --argjson rate $rate \
 			'. + { figure: "subscription", engine: $engine, interval_us: (1e6 / $rate) }' >>"$bench_dir/raw.jsonl"
-		one_core "$x"
 		tcs_stop "$x"
 	done
 }
 
-resident_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+# What a relay has touched of the maps that it shares with the kernel, and its own memory, as one JSON object.
+memory_of() { in_lab "$1" bench_relay memory --pid "${lab_tcs[$1]}"; }
 
-# 11: connected, then joined; what the table keeps for each is known from its maps.
+# 11: connected, then joined, then with a second of pictures from the first sixteen.
 figure_memory() {
-	local n=$MEMBERS before connected joined
+	local n=$MEMBERS before connected joined filled senders
+	engines_down
 	say "memory of $n participants"
 	tcs_start t tcx 10 $((n / 11)) --staged || return 1
-	n=$((n / 11 * 11))
+	n=$((n / 11 * 11)) senders=$((n / 11 < SENDERS ? n / 11 : SENDERS))
 	bench_until 10 grep -q "is up" "$bench_dir/t/tcs.err"
-	before=$(resident_kib "${lab_tcs[t]}")
+	sleep 0.3
+	before=$(memory_of t)
+	crowd_do t go
 	bench_until 60 crowd_says t connected
-	connected=$(resident_kib "${lab_tcs[t]}")
+	sleep 0.3
+	connected=$(memory_of t)
 	crowd_do t go
 	tcs_joined t 40 || return 1
 	sleep 0.5
-	joined=$(resident_kib "${lab_tcs[t]}")
-	jq -cn --argjson before "$before" --argjson connected "$connected" --argjson joined "$joined" --argjson n "$n" \
-		'{ figure: "memory", name: "memory_per_participant", value: (($joined - $connected) / $n * 100 | round / 100), unit: "KiB", target: 10, met: (($joined - $connected) / $n <= 10), runs: 1, iqr: null, participants: $n },
-		 { figure: "memory", name: "memory_per_connection", value: (($connected - $before) / $n * 100 | round / 100), unit: "KiB", target: null, met: null, runs: 1, iqr: null, participants: $n },
-		 { figure: "memory", name: "memory_of_an_idle_relay", value: ($before / 1024 | round), unit: "MiB", target: null, met: null, runs: 1, iqr: null }' >>"$bench_dir/raw.jsonl"
+	joined=$(memory_of t)
+	in_lab t bench_relay measure --core "$BENCH_OTHER_CORE" --copies 10 --burst 1 --rate $((250 * senders)) --use $senders --seconds 2 \
+		--senders "$bench_dir/t/senders" >/dev/null 2>&1
+	sleep 0.5
+	filled=$(memory_of t)
+	jq -cn --argjson before "$before" --argjson connected "$connected" --argjson joined "$joined" --argjson filled "$filled" --argjson n "$n" \
+		--argjson senders $senders '{ figure: "memory", $before, $connected, $joined, $filled, $n, $senders }' >>"$bench_dir/raw.jsonl"
 	tcs_stop t
 }

@@ -10,6 +10,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "bare", "relays without table, policy and counters: a loop with constants in the kernel", bare_main },
+	{ "memory", "what a relay and its maps use", memory_main },
+	{ "forge", "forged packets, straight into a relay's programs", forge_main },
 	{ "verify", "look at every copy that arrives", verify_main },
 	{ "crowd", "clients of a tcs: join, prove paths, stay", crowd_main },
 	{ "measure", "send packets to a relay, count the copies, tell what they cost", measure_main },

@@ -31,6 +31,7 @@ tcs_start() {
 		shift
 	done
 	[ $# = 0 ] || shift
+	tcs_stop "$lab" # of a figure that failed
 	rm -rf "$dir/state" "$dir/in" "$dir"/crowd.* "$dir"/tcs.*
 	mkdir -p "$dir/state" && mkfifo "$dir/in" || return 1
 	BENCH_LAB=-$lab bench_relay crowd --state "$dir/state" --senders "$dir/senders" --receivers "$receivers" --rooms "$rooms" \
@@ -58,7 +59,7 @@ tcs_joined() { # LAB SECONDS
 
 # Also true when the crowd has died: what follows then fails, without a long wait.
 crowd_says() { grep -q "$2" "$bench_dir/$1/crowd.out" || ! kill -0 "${lab_crowd[$1]}" 2>/dev/null; }
-crowd_do() { echo "$2" >"$bench_dir/$1/in"; }
+crowd_do() { echo "$2" 1<>"$bench_dir/$1/in"; } # opened both ways: waits for no reader
 
 tcs_stop() {
 	local lab
