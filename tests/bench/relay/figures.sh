@@ -91,7 +91,8 @@ engines_down() {
 # they arrive, on the generator's core (FAR=1: as well).
 rate_run() { # LAB KEYS RATE MEASURE-OPTION...
 	local lab=$1 keys=$2 rate=$3 sink=egress status=0
-	local GENERATOR="chrt -r $GENERATOR_PRIORITY"
+	# shellcheck disable=SC2034
+	local generator=(chrt -r "$GENERATOR_PRIORITY")
 	shift 3
 	[ -z "${FAR:-}" ] || sink=tcx
 	[ "$lab" != x ] || sink=xdp
@@ -139,7 +140,7 @@ figure_latency() {
 			peak a "figure=latency-peak,engine=$engine" 800000 --forward $n --copies 1 --burst $n
 			half[$engine]=$((bench_peak / 2))
 		else
-			peak "$x" "figure=latency-peak,engine=$engine" "$(guess_of $engine)" --copies $n --burst 1
+			peak "$x" "figure=latency-peak,engine=$engine" "$(guess_of "$engine")" --copies $n --burst 1
 			half[$engine]=$((bench_peak / n / 2))
 		fi
 		[ "${half[$engine]}" -gt 0 ] || return 1
@@ -160,26 +161,26 @@ figure_latency() {
 # whose packets leave as trains.
 figure_overload() {
 	local rep n=10 x engine before shed
-	local -A rate common
+	local -A rate options
 	say "overload"
 	engines_up || return 1
 	for x in x:X t:T u:U; do
 		engine=${x#*:} x=${x%:*}
-		common[$x]="--copies $n --burst 4 --audio-every 20"
-		[ $x != u ] || common[$x]="--copies $n --burst 8 --use 1 --audio-every 20"
+		options[$x]="--copies $n --burst 4 --audio-every 20"
+		[ $x != u ] || options[$x]="--copies $n --burst 8 --use 1 --audio-every 20"
 		# shellcheck disable=SC2086
-		peak "$x" "figure=overload-peak,engine=$engine,n=$n" "$(guess_of "$engine")" ${common[$x]} || return 1
+		peak "$x" "figure=overload-peak,engine=$engine,n=$n" "$(guess_of "$engine")" ${options[$x]} || return 1
 		rate[$x]=$bench_peak_rate
 	done
 	for ((rep = 0; rep < OVERLOAD_REPS; rep++)); do
 		for x in x:X t:T u:U; do
 			engine=${x#*:} x=${x%:*}
 			# shellcheck disable=SC2086
-			rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=1" "${rate[$x]}" ${common[$x]} || continue
+			rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=1" "${rate[$x]}" ${options[$x]} || continue
 			bench_peak=$(last_run '.in_time / .seconds | round')
 			before=$(received "$x") shed=$(counter "$x" overload_shed)
 			# shellcheck disable=SC2086
-			rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=2" $((bench_peak * 2 / n)) ${common[$x]}
+			rate_run "$x" "figure=overload,engine=$engine,n=$n,rep=$rep,load=2" $((bench_peak * 2 / n)) ${options[$x]}
 			jq -cn --arg engine "$engine" --argjson rep $rep --argjson reached $(($(received "$x") - before)) \
 				--argjson shed $(($(counter "$x" overload_shed) - shed)) '{ figure: "overload-seen", $engine, $rep, $reached, $shed }' >>"$bench_dir/raw.jsonl"
 		done

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-enum { LEAD_MS = 40, TAIL_MS = 40, REST_STEPS = 25, BATCH_MAX = 64 };
+enum { LEAD_MS = 20, TAIL_MS = 20, REST_STEPS = 50, BATCH_MAX = 64 };
 
 static const char usage_text[] =
 	"usage: bench_relay measure [OPTION]...\n"

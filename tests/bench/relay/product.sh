@@ -99,7 +99,7 @@ run() {
 	for line in "${lab_reception[$lab]}" "${lab_tcs[$lab]:-}" "${lab_relay[$lab]:-}"; do
 		[ -z "$line" ] || charge+=(--charge "$line")
 	done
-	line=$(in_lab "$lab" ${GENERATOR:-} bench_relay measure --core "$BENCH_CORE" "${charge[@]}" "$@" 2>"$bench_dir/$lab/measure.err") || {
+	line=$(in_lab "$lab" "${generator[@]}" bench_relay measure --core "$BENCH_CORE" "${charge[@]}" "$@" 2>"$bench_dir/$lab/measure.err") || {
 		echo "measurement failed ($lab, $keys): $(tail -n 1 "$bench_dir/$lab/measure.err")" >&2
 		return 1
 	}
@@ -112,10 +112,10 @@ verify() {
 	shift 4
 	[ ! -s "$bench_dir/$lab/senders" ] || [ -z "${lab_tcs[$lab]:-}" ] || senders=(--senders "$bench_dir/$lab/senders")
 	case " $* " in *" --use 1 "*) use=(--use 1) ;; esac
-	BENCH_LAB=-$lab bench_job "$lab/verify" bench_relay verify "${senders[@]}" "${use[@]}" --senders-per-room "$SENDERS" --receivers "$receivers" --bytes "$bytes" --seconds 0.8
+	BENCH_LAB=-$lab bench_job "$lab/verify" bench_relay verify "${senders[@]}" "${use[@]}" --senders-per-room "$SENDERS" --receivers "$receivers" --bytes "$bytes" --seconds 0.7
 	pid=$!
 	bench_until 5 grep -q ready "$bench_dir/$lab/verify.out"
-	in_lab "$lab" bench_relay measure --core "$BENCH_CORE" "${senders[@]}" --copies "$receivers" --bytes "$bytes" --seconds 0.3 \
+	in_lab "$lab" bench_relay measure --core "$BENCH_CORE" "${senders[@]}" --copies "$receivers" --bytes "$bytes" --seconds 0.25 \
 		"$@" >"$bench_dir/$lab/verify.sent" || status=1
 	[ -s "$bench_dir/$lab/verify.sent" ] || echo "verification of $engine: nothing was sent" >&2
 	wait $pid || status=1
@@ -134,6 +134,7 @@ software_segments() {
 # other_core LAB: for runs at a given rate: sink and generator on the other core, the sink above the generator (GENERATOR_PRIORITY).
 # Reception stays above the relay, as where the kernel receives in soft interrupts. one_core LAB: back.
 GENERATOR_PRIORITY=6
+generator=() # how it is started
 other_core() {
 	taskset -pc "$BENCH_OTHER_CORE" "${lab_sink[$1]}" >/dev/null
 	chrt -f -p $((GENERATOR_PRIORITY + 1)) "${lab_sink[$1]}"

@@ -54,7 +54,7 @@ def cost_ratio(name; target; mine; base; labels):
 	  | ([ "X", "T" | { engine: ., rates: (. as $engine | $copies | cell($engine; $n; 1142) | map(1e9 / .ns_per_copy)) } | select(.rates | length > 0) ] | max_by(.rates | median)) as $mine
 	  | select($mine)
 	  | ($peers | map(select(.name == "copies_per_core" and .engine == $row.peer and .n == $n and .value and .ratio_to == "A")) | .[0]) as $peer
-	  | ($mine.rates | median / ($peer.value // null)?) as $ratio
+	  | (if $peer then ($mine.rates | median) / $peer.value else null end) as $ratio
 	  | { name: "copies_per_core", value: ($mine.rates | median | sig(4)), unit: "copies/s", target: $row.target, met: (if $ratio == null or $row.target == null then null else ($ratio >= $row.target) end),
 	      ratio_to: $row.peer, ratio: ($ratio | sig(4)), runs: ($mine.rates | length), iqr: ($mine.rates | iqr | sig(3)), engine: $mine.engine, n: $n, bytes: 1142,
 	      note: (if $peer then "the peer is of another run, bench-peers" else "make bench-peers has not been run" end) }),
