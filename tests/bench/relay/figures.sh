@@ -88,7 +88,7 @@ engines_down() {
 
 # Runs at a given rate: relay or router has a core for itself, the generator another, at real-time priority, so that it
 # keeps its rate. Copies are counted where they leave the relay, in its time; those of X, which pass nothing there, where
-# they arrive, on the generator's core (FAR=1: as well).
+# they arrive (FAR=1: as well).
 rate_run() { # LAB KEYS RATE MEASURE-OPTION...
 	local lab=$1 keys=$2 rate=$3 sink=egress status=0
 	# shellcheck disable=SC2034
@@ -97,9 +97,9 @@ rate_run() { # LAB KEYS RATE MEASURE-OPTION...
 	[ -z "${FAR:-}" ] || sink=tcx
 	[ "$lab" != x ] || sink=xdp
 	[ "$lab" = a ] || set -- "$@" --senders "$bench_dir/$lab/senders"
-	other_core "$lab"
+	sink_first "$lab"
 	run "$lab" "$keys" --core "$BENCH_OTHER_CORE" --sink $sink --rate "$rate" --seconds "$SECONDS_EACH" "$@" || status=1
-	one_core "$lab"
+	sink_last "$lab"
 	return $status
 }
 

@@ -131,18 +131,13 @@ software_segments() {
 	on "bench-relay-$1" ethtool -K hr1 tx-udp-segmentation $state >/dev/null
 }
 
-# other_core LAB: for runs at a given rate: sink and generator on the other core, the sink above the generator (GENERATOR_PRIORITY).
-# Reception stays above the relay, as where the kernel receives in soft interrupts. one_core LAB: back.
+# For runs at a given rate the generator has the other core for itself. A sink where receivers are stays on the core of the
+# relay, where it comes first: on the generator's it would hold that up. Reception stays above the relay, as where the
+# kernel receives in soft interrupts.
 GENERATOR_PRIORITY=6
 generator=() # how it is started
-other_core() {
-	taskset -pc "$BENCH_OTHER_CORE" "${lab_sink[$1]}" >/dev/null
-	chrt -f -p $((GENERATOR_PRIORITY + 1)) "${lab_sink[$1]}"
-}
-one_core() {
-	taskset -pc "$BENCH_CORE" "${lab_sink[$1]}" >/dev/null
-	chrt -f -p 1 "${lab_sink[$1]}"
-}
+sink_first() { chrt -f -p 31 "${lab_sink[$1]}"; } # LAB
+sink_last() { chrt -f -p 1 "${lab_sink[$1]}"; }
 
 received() { on "bench-relay-$1" cat /sys/class/net/hr0/statistics/rx_packets; } # LAB: packets for its relay so far
 counter() { tcs_ctl "$1" --json counters | jq ".. | objects | .$2? // empty" | head -n 1; } # LAB NAME

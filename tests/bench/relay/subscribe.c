@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { QUIET_MS = 20, PATIENCE_MS = 500, COUNT_MAX = 100000 };
+enum { QUIET_MS = 20, PATIENCE_MS = 500, COUNT_MAX = 100000, SLOW_NS = 1000000 };
 
 static uint64_t real_ns(const struct timespec *t) { return (uint64_t)t->tv_sec * 1000000000 + (uint64_t)t->tv_nsec; }
 
@@ -61,6 +61,11 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double quantile_us(const uint64_t *sorted, size_t count, size_t percent)
+{
+	return count > 0 ? (double)sorted[(count - 1) * percent / 100] / 1e3 : 0;
+}
+
 void subscribe_run(struct crowd *crowd, unsigned count)
 {
 	struct crowd_member *sender = &crowd->member[0], *member = &crowd->member[crowd->count - 1];
@@ -74,9 +79,11 @@ void subscribe_run(struct crowd *crowd, unsigned count)
 	}
 	if (got > 0)
 		qsort(ns, got, sizeof(*ns), compare);
-	size_t middle = got / 2, late = (size_t)got * 99 / 100;
-	printf("{\"changes\":%u,\"missed\":%u,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", count, count - got,
-	       got ? (double)ns[middle] / 1e3 : 0, got ? (double)ns[late] / 1e3 : 0);
+	unsigned slow = 0;
+	for (unsigned i = 0; i < got; i++)
+		slow += ns[i] > SLOW_NS;
+	printf("{\"changes\":%u,\"missed\":%u,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"over_1_ms\":%u}\n", count, count - got,
+	       quantile_us(ns, got, 50), quantile_us(ns, got, 90), quantile_us(ns, got, 99), quantile_us(ns, got, 100), slow);
 	fflush(stdout);
 	free(ns);
 }
