@@ -51,16 +51,17 @@ static bool is_feature_on(int socket, const struct loader_device *device, const 
 
 static void ask_features(int socket, struct loader_device *device)
 {
-	struct {
-		struct ethtool_sset_info info;
-		uint32_t length;
-	} set = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_FEATURES } };
-	if (!ask(socket, device, &set) || set.info.sset_mask == 0)
+	// One number behind the struct: how many features there are.
+	_Alignas(struct ethtool_sset_info) uint8_t bytes[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)] = { 0 };
+	struct ethtool_sset_info *set = (struct ethtool_sset_info *)bytes;
+	set->cmd = ETHTOOL_GSSET_INFO;
+	set->sset_mask = 1ull << ETH_SS_FEATURES;
+	if (!ask(socket, device, set) || set->sset_mask == 0)
 		return;
-	struct ethtool_gstrings *names = calloc(1, sizeof(*names) + (size_t)set.length * ETH_GSTRING_LEN);
+	struct ethtool_gstrings *names = calloc(1, sizeof(*names) + (size_t)set->data[0] * ETH_GSTRING_LEN);
 	if (!names)
 		return;
-	*names = (struct ethtool_gstrings){ .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = set.length };
+	*names = (struct ethtool_gstrings){ .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = set->data[0] };
 	if (ask(socket, device, names))
 		device->merges_for_forwarding = is_feature_on(socket, device, names, "rx-gro-list") ||
 						is_feature_on(socket, device, names, "rx-udp-gro-forwarding");
