@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { KEEP_S = 4, COUNTERS_BEFORE = 2048, WAIT_FOR_RELAY_S = 20 };
+enum { KEEP_S = 4, COUNTERS_BEFORE = 2048, WAIT_FOR_RELAY_S = 20, SPARE_FILES = 100 };
 
 static const char usage_text[] =
 	"usage: bench_relay crowd --state DIR --senders FILE [--receivers N] [--rooms R] [--senders-per-room S] [--staged]\n"
@@ -62,11 +62,17 @@ static void watch(struct crowd *crowd, size_t index)
 {
 	struct epoll_event tcp = { .events = EPOLLIN, .data.u64 = index * 2 }, udp = { .events = EPOLLIN, .data.u64 = index * 2 + 1 };
 	if (epoll_ctl(crowd->poll, EPOLL_CTL_ADD, crowd->member[index].tcp, &tcp) != 0 ||
-	    epoll_ctl(crowd->poll, EPOLL_CTL_ADD, crowd->member[index].udp, &udp) != 0)
+	    (crowd->member[index].udp >= 0 && epoll_ctl(crowd->poll, EPOLL_CTL_ADD, crowd->member[index].udp, &udp) != 0))
 		lab_die("epoll");
 }
 
 // ---------------------------------------------------------------- joining
+
+static void open_udp(struct crowd_member *member)
+{
+	uint32_t address = member->is_sender ? WIRE_SENDER_ADDRESS : WIRE_RECEIVER_ADDRESS + (member->port - WIRE_RECEIVER_PORT);
+	member->udp = lab_socket(member->is_sender ? LAB_GENERATOR : LAB_RECEIVERS, SOCK_DGRAM, address, member->port);
+}
 
 // Rooms one after the other, their senders first.
 static void make_members(struct crowd *crowd, const struct crowd_options *options)
@@ -79,8 +85,9 @@ static void make_members(struct crowd *crowd, const struct crowd_options *option
 		member->is_sender = i % of_room < options->senders_per_room;
 		member->relay_host = member->is_sender ? WIRE_RELAY_ADDRESS : WIRE_EGRESS_ADDRESS;
 		member->port = (uint16_t)(member->is_sender ? WIRE_SENDER_PORT + sender : WIRE_RECEIVER_PORT + receiver);
-		member->udp = lab_socket(member->is_sender ? LAB_GENERATOR : LAB_RECEIVERS, SOCK_DGRAM,
-					 member->is_sender ? WIRE_SENDER_ADDRESS : WIRE_RECEIVER_ADDRESS + receiver, member->port);
+		member->udp = -1;
+		if (!crowd->is_lean)
+			open_udp(member);
 		receiver += !member->is_sender;
 		sender += member->is_sender;
 	}
@@ -125,8 +132,14 @@ static bool join_all(struct crowd *crowd, const struct relay_pki *pki, struct tl
 				return false;
 			watch(crowd, i);
 		}
+		if (crowd->is_lean)
+			open_udp(member);
 		if (!crowd_member_join(member, &ticket) || !crowd_member_prove(member))
 			return false;
+		if (crowd->is_lean) {
+			close(member->udp);
+			member->udp = -1;
+		}
 		member->ping_ns = lab_now_ns();
 		if (i % 16 == 15)
 			crowd_serve(crowd, 0);
@@ -199,6 +212,7 @@ static int crowd_run(const struct crowd_options *options)
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
+		crowd.is_lean = crowd.count * 2 + SPARE_FILES > files.rlim_cur;
 	}
 	log_init("crowd", LOG_ERROR);
 	crowd.member = calloc(crowd.count, sizeof(*crowd.member));

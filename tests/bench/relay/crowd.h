@@ -7,6 +7,7 @@
 struct crowd {
 	struct crowd_member *member;
 	size_t count;
+	bool is_lean; // too many for two descriptors each: UDP sockets are closed once the address is proven
 	int poll; // epoll descriptor: index * 2, + 1 for UDP
 };
 

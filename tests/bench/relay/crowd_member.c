@@ -269,7 +269,7 @@ void crowd_member_keep(struct crowd_member *member, uint64_t now_ns)
 	member->ping_ns = now_ns;
 	if (!crowd_member_send(member, &(struct control_message){ .type = CONTROL_PING, .ping = now_ns }))
 		member->is_gone = true;
-	if (!member->is_sender && member->has_udp)
+	if (!member->is_sender && member->has_udp && member->udp >= 0)
 		(void)send_hop(member, &(struct hop_message){ .kind = HOP_KEEPALIVE });
 }
 

@@ -277,9 +277,11 @@ figure_table() {
 	local rep x engine receivers use
 	engines_down
 	say "table with $((ROOMS * 10)) receivers"
-	tcs_start x xdp 10 "$ROOMS" --staged && tcs_start t tcx 10 "$ROOMS" --staged && tcs_start a xdp 10 1 && tcs_start u tcx 10 1 || return 1
-	# All at the same time, on both cores.
-	printf '%s\n' go go | tee "$bench_dir/x/in" >"$bench_dir/t/in"
+	# Both at the same time.
+	local without_waiting=1
+	tcs_start x xdp 10 "$ROOMS" && tcs_start t tcx 10 "$ROOMS" || return 1
+	without_waiting=
+	tcs_start a xdp 10 1 && tcs_start u tcx 10 1 || return 1
 	tcs_joined x $((30 + ROOMS / 4)) && tcs_joined t $((30 + ROOMS / 4)) || return 1
 	say "joined"
 	crowd_signal STOP x t a u

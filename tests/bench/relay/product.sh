@@ -46,6 +46,7 @@ tcs_start() {
 	lab_tcs[$lab]=$!
 	bench_jobs+=($!)
 	case " ${crowd_options[*]} " in *" --staged "*) return 0 ;; esac
+	[ -z "${without_waiting:-}" ] || return 0
 	tcs_joined "$lab" $((20 + receivers * rooms / 50))
 }
 
