@@ -4,9 +4,9 @@
 # Senders: sixteen in a room, in turn, so that the kernel merges no packets into trains where single ones are measured.
 SENDERS=16
 
-burst_for() { # what the ring of a veth device holds, 256
+burst_for() { # what the ring of a veth device holds, 256; less than a poll takes, 64: full ones are signs of overload
 	local b=$((160 / $1))
-	[ $b -le 64 ] || b=64
+	[ $b -le 48 ] || b=48
 	[ $b -ge 1 ] || b=1
 	echo $b
 }
