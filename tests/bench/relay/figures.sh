@@ -31,6 +31,7 @@ copies_once() { # RECEIVERS BYTES REP
 	relay_stop a
 	for engine in xdp:X tcx:T; do
 		[ "$bytes" = 1142 ] || continue
+		[ -z "${QUICK:-}" ] || [ "$n" = 10 ] || continue
 		relay_start a bench_relay bare ${engine%:*} "$n" && run a "$keys,engine=${engine#*:}-bare" "${common[@]}" --burst "$burst"
 		relay_stop a
 	done
@@ -41,6 +42,7 @@ copies_once() { # RECEIVERS BYTES REP
 	[ "$bytes" = 1142 ] || return 0
 	run t "$keys,engine=T-train" "${common[@]}" --burst 8 --train --use 1 --senders "$bench_dir/t/senders"
 	[ $((n * 2)) -le 256 ] || return 0
+	[ -z "${QUICK:-}" ] || [ "$n" = 10 ] || return 0
 	software_segments t on
 	run t "$keys,engine=T-train-software" "${common[@]}" --burst $((n * 8 <= 200 ? 8 : 200 / n)) --train --use 1 --senders "$bench_dir/t/senders"
 	software_segments t off
