@@ -60,6 +60,7 @@ def cost_ratio(name; target; mine; base; labels):
 	      note: (if $peer then "the peer is of another run, bench-peers" else "make bench-peers has not been run" end) }),
 	# 6
 	(($settings.counts[] | select(. == 10 or . == 50)) as $n | ("X", "T") as $engine
+	 | select($raw | rows("copies") | cell($engine + "-bare"; $n; 1142) | length > 0)
 	 | cost_ratio("price_over_bare_loop"; 1.3; ($copies | cell($engine; $n; 1142)); ($copies | cell($engine + "-bare"; $n; 1142)); { engine: $engine, n: $n, bytes: 1142 })),
 	# 7
 	(($raw | rows("width") | clean) as $rows | ("X", "T") as $engine
