@@ -34,9 +34,9 @@ lab_check "one XDP program, one of tcx" programs 1 1
 sleep 1
 
 # What leaves the server for a client's media port, from the moment of death on.
-on switch tcpdump -i port-0 -Q in -n -w "$lab/left.pcap" -U -q udp and src port $UDP_PORT 2>"$lab/tcpdump.err" &
+ip netns exec switch tcpdump -i port-0 -Q in -n -w "$lab/left.pcap" -U -q udp and src port $UDP_PORT 2>"$lab/tcpdump.err" &
 sniffer=$!
-on switch tcpdump -i port-0 -Q out -n -w "$lab/came.pcap" -U -q udp and dst port $UDP_PORT 2>"$lab/tcpdump-in.err" &
+ip netns exec switch tcpdump -i port-0 -Q out -n -w "$lab/came.pcap" -U -q udp and dst port $UDP_PORT 2>"$lab/tcpdump-in.err" &
 other=$!
 lab_until 3 grep -q listening "$lab/tcpdump.err"
 sleep 1

@@ -54,7 +54,7 @@ meet() {
 	latencies "$name"
 }
 
-# compare ENGINE: the limit is what nobody could notice, with something for a busy machine.
+# compare ENGINE: the limit is what nobody could notice, half the time between two packets of sound, on a busy machine too.
 compare() {
 	local state
 	for state in calm flood; do
@@ -62,7 +62,7 @@ compare() {
 		lab_json "$1: enough packets were measured" "$lab/$1-$state.json" '.count > 300'
 	done
 	lab_less "$1: p99 of media in the flood, us" "$(lab_json_value "$lab/$1-flood.json" .p99_us)" \
-		"$(lab_json_value "$lab/$1-calm.json" '.p99_us * 2 + 2000')"
+		"$(lab_json_value "$lab/$1-calm.json" '.p99_us * 2 + 10000')"
 }
 
 for engine in user tcx; do
