@@ -169,7 +169,7 @@ figure_overload() {
 	for x in x:X t:T u:U; do
 		engine=${x#*:} x=${x%:*}
 		options[$x]="--copies $n --burst 4 --audio-every 20"
-		[ $x != u ] || options[$x]="--copies $n --burst 8 --use 1 --audio-every 20"
+		[ "$x" != u ] || options[$x]="--copies $n --burst 8 --use 1 --audio-every 20"
 		# shellcheck disable=SC2086
 		peak "$x" "figure=overload-peak,engine=$engine,n=$n" "$(guess_of "$engine")" ${options[$x]} || return 1
 		rate[$x]=$bench_peak_rate
@@ -279,9 +279,11 @@ figure_table() {
 	local rep x engine receivers use
 	engines_down
 	say "table with $((ROOMS * 10)) receivers"
-	# Both at the same time.
+	# Both at the same time: tcs_start does not wait.
+	# shellcheck disable=SC2034
 	local without_waiting=1
 	tcs_start x xdp 10 "$ROOMS" && tcs_start t tcx 10 "$ROOMS" || return 1
+	# shellcheck disable=SC2034
 	without_waiting=
 	tcs_start a xdp 10 1 && tcs_start u tcx 10 1 || return 1
 	tcs_joined x $((30 + ROOMS / 4)) && tcs_joined t $((30 + ROOMS / 4)) || return 1
@@ -306,21 +308,21 @@ packets_flow() { [ "$(on "bench-relay-$1" cat /sys/class/net/hr0/statistics/rx_p
 
 # 10: pictures are sent all the time; one receiver wants them, or not.
 figure_subscription() {
-	local x engine rate=20000
+	local x engine each_s=20000
 	engines_down
 	say "subscription to first packet"
 	for x in t:T u:U; do
 		engine=${x#*:} x=${x%:*}
 		tcs_start "$x" "$([ "$x" = t ] && echo tcx || echo user)" 3 1 || return 1
 		# Sent from a socket, at real-time priority: a gap between packets must not look like a slow relay.
-		in_lab "$x" chrt -r 6 bench_relay measure --core "$BENCH_OTHER_CORE" --copies 3 --train --burst 1 --rate $rate --sink none \
+		in_lab "$x" chrt -r 6 bench_relay measure --core "$BENCH_OTHER_CORE" --copies 3 --train --burst 1 --rate "$each_s" --sink none \
 			--seconds "$SUBSCRIBE_SECONDS" --senders "$bench_dir/$x/senders" >/dev/null 2>&1 &
 		bench_jobs+=($!)
 		chrt -r -p 5 "${lab_crowd[$x]}"
 		bench_until 5 packets_flow "$x"
 		crowd_do "$x" "subscribe $CHANGES"
 		bench_until 60 grep -q changes "$bench_dir/$x/crowd.out"
-		grep changes "$bench_dir/$x/crowd.out" | jq -c --arg engine "$engine" --argjson rate $rate \
+		grep changes "$bench_dir/$x/crowd.out" | jq -c --arg engine "$engine" --argjson rate "$each_s" \
 			'. + { figure: "subscription", engine: $engine, interval_us: (1e6 / $rate) }' >>"$bench_dir/raw.jsonl"
 		tcs_stop "$x"
 	done

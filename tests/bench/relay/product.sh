@@ -135,6 +135,7 @@ software_segments() {
 # For runs at a given rate the generator has the other core for itself. A sink where receivers are stays on the core of the
 # relay, where it comes first: on the generator's it would hold that up. Reception stays above the relay, as where the
 # kernel receives in soft interrupts.
+# shellcheck disable=SC2034 # of figures.sh
 GENERATOR_PRIORITY=6
 generator=() # how it is started
 sink_first() { chrt -f -p 31 "${lab_sink[$1]}"; } # LAB

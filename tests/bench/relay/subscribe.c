@@ -63,7 +63,8 @@ static int compare(const void *a, const void *b)
 
 static double quantile_us(const uint64_t *sorted, size_t count, size_t percent)
 {
-	return count > 0 ? (double)sorted[(count - 1) * percent / 100] / 1e3 : 0;
+	size_t at = count > 0 ? (count - 1) * percent / 100 : 0;
+	return count > 0 ? (double)sorted[at] / 1e3 : 0;
 }
 
 void subscribe_run(struct crowd *crowd, unsigned count)
