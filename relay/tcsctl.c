@@ -126,17 +126,24 @@ static void print_happened(yyjson_val *drops)
 {
 	size_t index, count;
 	yyjson_val *key, *value;
+	bool is_any = false;
 	yyjson_obj_foreach(drops, index, count, key, value) {
-		if (yyjson_get_uint(value) > 0)
-			printf("  %-20s %llu\n", yyjson_get_str(key), (unsigned long long)yyjson_get_uint(value));
+		if (yyjson_get_uint(value) == 0)
+			continue;
+		if (!is_any)
+			puts("dropped       (what each means: tcsctl counters)");
+		is_any = true;
+		printf("  %-20s %12llu\n", yyjson_get_str(key), (unsigned long long)yyjson_get_uint(value));
 	}
+	if (!is_any)
+		puts("dropped       nothing");
 }
 
 static void print_engines(yyjson_val *root)
 {
 	size_t index, count;
 	yyjson_val *device, *engines = yyjson_obj_get(root, "engines");
-	printf("engine        %s%s\n", text(root, "engine"), yyjson_arr_size(engines) ? "" : "; no programs in the kernel: user");
+	printf("engine        %s%s\n", text(root, "engine"), yyjson_arr_size(engines) ? "" : "; no program in the kernel: user space serves all");
 	yyjson_arr_foreach(engines, index, count, device)
 		printf("  %-11s %s (%s)\n", text(device, "device"), text(device, "engine"), text(device, "reason"));
 }
@@ -146,7 +153,7 @@ static void print_kernel(yyjson_val *root)
 	yyjson_val *kernel = yyjson_obj_get(root, "kernel"), *latency = yyjson_obj_get(root, "kernel_latency_us");
 	if (yyjson_arr_size(yyjson_obj_get(root, "engines")) == 0)
 		return;
-	printf("in the kernel %llu packets, %llu copies; p50 below %.1f us, p99 below %.1f us over %llu samples\n",
+	printf("kernel        %llu packets, %llu copies; until the last copy p50 < %.1f us, p99 < %.1f us over %llu samples\n",
 	       number(kernel, "media_received"), number(kernel, "media_forwarded"), yyjson_get_num(yyjson_obj_get(latency, "p50")),
 	       yyjson_get_num(yyjson_obj_get(latency, "p99")), number(latency, "count"));
 }
@@ -163,10 +170,9 @@ static void print_status(yyjson_val *root)
 	       number(root, "participants"), number(root, "connections"), number(root, "handshakes"));
 	print_engines(root);
 	print_kernel(root);
-	printf("latency       p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us over %llu packets\n",
+	printf("user space    p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us from the device on, over %llu packets\n",
 	       yyjson_get_num(yyjson_obj_get(latency, "p50")), yyjson_get_num(yyjson_obj_get(latency, "p99")),
 	       yyjson_get_num(yyjson_obj_get(latency, "p999")), yyjson_get_num(yyjson_obj_get(latency, "max")), number(latency, "count"));
-	puts("dropped");
 	print_happened(yyjson_obj_get(root, "drops"));
 }
 

@@ -30,7 +30,7 @@ unpose() {
 	ip -n client-9 route del $SERVER/32
 	ip -n client-9 address del 10.77.1.2/32 dev lo
 }
-# flood NAME DROP KIND [SOURCE_PORT]: nearly all of it is dropped as that, in the kernel; what else goes up is hop control.
+# flood NAME DROP KIND [SOURCE_PORT]: nearly all of it is dropped as that, in the kernel; what goes up is the members' own hop control.
 flood() {
 	ctl_tcs --json status >"$lab/before.json"
 	on client-9 blast udp $SERVER $UDP_PORT "$3" $RATE $SECONDS_EACH 7 ${4:+"$4"} >"$lab/flood.json"
@@ -44,14 +44,13 @@ flood() {
 	lab_json "$engine, $1: sent, ten times the media and more" "$lab/grown.json" \
 		".sent > $((RATE * SECONDS_EACH / 2)) and .sent > 10 * .media and .media > 100"
 	lab_json "$engine, $1: dropped by name" "$lab/grown.json" ".dropped >= .sent * 0.98"
-	lab_json "$engine, $1: nothing of it wakes user space, nothing comes back" "$lab/grown.json" '.up <= 20 and .user - .hop <= 40 and .back == 0'
-	jq -c . "$lab/grown.json" | sed 's/^/# /'
+	lab_json "$engine, $1: nothing of it wakes user space, nothing comes back" "$lab/grown.json" '.up <= 20 and .hop <= 40 and .user <= 40 and .back == 0'
 }
 
-join 1 54 "${VIDEO[@]}"
+join 1 58 "${VIDEO[@]}"
 lab_until 8 has_event 1 joined
-join 2 53 "${VIDEO[@]}"
-join 3 52 "${VIDEO[@]}"
+join 2 57 "${VIDEO[@]}"
+join 3 56 "${VIDEO[@]}"
 wait_media 4 1 2 3
 for n in 1 2 3; do lab_until 5 has_event $n path; done
 ip netns exec switch tcpdump -i port-0 -Q out -w "$lab/capture.pcap" -U -q host 10.77.1.2 and udp and dst port $UDP_PORT 2>"$lab/tcpdump.err" &
@@ -66,14 +65,14 @@ for engine in tcx xdp; do
 	ctl_tcs engine $engine >"$lab/engine"
 	lab_check "$engine serves all three" lab_until 3 is_meeting ".engine == \"$engine\" and .in_kernel == 3"
 	flood "garbage" packet_malformed,handle_unknown,address_foreign random
-	flood "handles of others, wrong tags, foreign address" handle_unknown,address_foreign,packet_malformed media
+	flood "handles of nobody and of others" handle_unknown,address_foreign media
+	flood "wrong tags from a foreign address" address_foreign "forged:$lab/capture.pcap"
 	pose
-	flood "wrong tags from a member's address" tag_wrong,handle_unknown,address_foreign media "$port"
+	flood "wrong tags from a member's address" tag_wrong "forged:$lab/capture.pcap" "$port"
 	flood "replay from a member's address" counter_replayed "capture:$lab/capture.pcap" "$port"
 	unpose
-	flood "replay from a foreign address" counter_replayed,address_foreign "capture:$lab/capture.pcap"
+	flood "replay from a foreign address" counter_replayed "capture:$lab/capture.pcap"
 done
-ctl_tcs counters >"$lab/counters.txt"
 ctl_tcs status >"$lab/status.txt"
 wait_left 3 2 1
 
@@ -85,4 +84,4 @@ for listener in 1 2 3; do
 	lab_json "client-$listener: 99.9 % of all packets came, without being asked for again" "$lab/result-$listener.json" \
 		'([.streams[] | .packets] | add) as $all | ([.streams[] | .lost + .recovered] | add) <= $all / 1000 and $all > 4000'
 done
-sed 's/^/# /' "$lab/status.txt"
+lab_note <"$lab/status.txt"

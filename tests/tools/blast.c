@@ -23,14 +23,15 @@ enum { CONNECTIONS_MAX = 1000, BURST = 64, BYTES_MAX = 4096 };
 static const char usage_text[] =
 	"usage: blast udp ADDRESS PORT KIND RATE SECONDS SEED          KIND random, media, hop, short; RATE packets/s\n"
 	"       blast udp ADDRESS PORT capture:FILE RATE SECONDS SEED  the datagrams of a capture to that port, in turn\n"
+	"       blast udp ADDRESS PORT forged:FILE RATE SECONDS SEED   the same with other counters than their tags are for\n"
 	"       blast udp ... SEED SOURCE_PORT                         from this port\n"
 	"       blast tcp ADDRESS PORT KIND CONNECTIONS SECONDS SEED   KIND random, hello, half-hello, silent\n"
 	"       blast unix PATH - KIND CONNECTIONS SECONDS SEED\n"
 	"       blast seqpacket PATH - KIND CONNECTIONS SECONDS SEED\n"
 	"Prints JSON: sent, bytes_out, bytes_in, connections, refused.\n";
 
-enum kind { KIND_RANDOM, KIND_MEDIA, KIND_HOP, KIND_SHORT, KIND_HELLO, KIND_HALF_HELLO, KIND_SILENT, KIND_CAPTURE, KINDS };
-static const char *const kind_names[KINDS] = { "random", "media", "hop", "short", "hello", "half-hello", "silent", "capture:" };
+enum kind { KIND_RANDOM, KIND_MEDIA, KIND_HOP, KIND_SHORT, KIND_HELLO, KIND_HALF_HELLO, KIND_SILENT, KIND_CAPTURE, KIND_FORGED, KINDS };
+static const char *const kind_names[KINDS] = { "random", "media", "hop", "short", "hello", "half-hello", "silent", "capture:", "forged:" };
 
 struct target {
 	struct sockaddr_storage any;
@@ -133,6 +134,15 @@ static size_t next_captured(uint8_t *bytes)
 	return 0;
 }
 
+// As a member sent it, with a counter that is still to come, so that only the tag tells.
+static size_t make_forged(uint8_t *bytes)
+{
+	size_t size = next_captured(bytes);
+	if (size >= PACKET_HEADER_BYTES)
+		bytes[5] ^= 0x10;
+	return size;
+}
+
 static size_t make(enum kind kind, uint8_t *bytes)
 {
 	size_t size = 1 + random_u64() % 1400;
@@ -153,6 +163,8 @@ static size_t make(enum kind kind, uint8_t *bytes)
 		return 0;
 	case KIND_CAPTURE:
 		return next_captured(bytes);
+	case KIND_FORGED:
+		return make_forged(bytes);
 	case KIND_RANDOM:
 	case KINDS:
 		break;
@@ -339,9 +351,10 @@ static bool parse_kind(const char *text, const char *port, enum kind *out)
 	for (int i = 0; i < KINDS; i++) {
 		size_t length = strlen(kind_names[i]);
 		*out = (enum kind)i;
-		if (*out == KIND_CAPTURE && strncmp(text, kind_names[i], length) == 0)
+		bool is_file = *out == KIND_CAPTURE || *out == KIND_FORGED;
+		if (is_file && strncmp(text, kind_names[i], length) == 0)
 			return open_capture(text + length, port);
-		if (*out != KIND_CAPTURE && strcmp(text, kind_names[i]) == 0)
+		if (!is_file && strcmp(text, kind_names[i]) == 0)
 			return true;
 	}
 	return false;
