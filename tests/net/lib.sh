@@ -151,7 +151,7 @@ lab_watch() {
 }
 lab_stall() {
 	wait "$lab_watcher"
-	jq '.gap_max_ms / 1000' "$lab/watch.out"
+	jq '([.gap_max_ms, .rtt_max_ms] | max) / 1000' "$lab/watch.out"
 }
 # lab_patience SECONDS STALL: as a limit here
 lab_patience() { awk -v seconds="$1" -v stall="$2" 'BEGIN { printf "%.2f\n", seconds + 2 * stall }'; }
